@@ -1,0 +1,100 @@
+"""The contract issuer and verifiers share, written once: what an access token is and how the revocation feed names things.
+
+Issuer and verifier ship in one distribution, so a change made here reaches both ends together. Nothing in this file
+does I/O or reads a clock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Final
+
+# --- The access token (RFC 9068) ---------------------------------------------------------------------------------
+
+ACCESS_TOKEN_TYPE: Final = "at+jwt"
+"""The `typ` the issuer writes. A verifier also takes the long form, `application/at+jwt` (RFC 9068 section 4)."""
+
+LEGACY_TOKEN_TYPE: Final = "JWT"
+"""The `typ` a resource may be registered with when its old verifier refuses `at+jwt`."""
+
+ALGORITHM: Final = "RS256"
+"""The only algorithm issued and accepted; the key says so too (`alg` of its JWK), never the token alone."""
+
+MINIMUM_RSA_BITS: Final = 2048
+RSA_PUBLIC_EXPONENT: Final = 65537
+
+REQUIRED_CLAIMS: Final = ("iss", "sub", "aud", "client_id", "iat", "exp", "jti")
+"""RFC 9068 section 2.2. `scope` is left out when nothing was granted."""
+
+REVISION_CLAIM: Final = "rev"
+"""Head of the revocation feed the issuer had seen *before* it read what this token was minted from."""
+
+GRANT_CLAIM: Final = "grant_id"
+SESSION_CLAIM: Final = "sid"
+
+MAX_ACCESS_TOKEN_LIFETIME: Final = 15 * 60
+"""Seconds; longer tokens are neither issued nor accepted."""
+
+LEEWAY: Final = 30
+"""Seconds of clock difference forgiven on `exp`, `nbf` and `iat`."""
+
+MAX_TOKEN_BYTES: Final = 8 * 1024
+MAX_KEY_ID_CHARACTERS: Final = 256
+
+CLIENT_SUBJECT_PREFIX: Final = "client:"
+"""A token a client obtained for itself has the subject `client:<client_id>`. A person's subject never contains a colon,
+so no service can be taken for a person (RFC 9068 section 5, RFC 9700 section 4.15)."""
+
+
+def client_subject(client_id: str) -> str:
+    """Returns the `sub` of a token that speaks for the client itself."""
+    return CLIENT_SUBJECT_PREFIX + client_id
+
+
+# --- The JWKS --------------------------------------------------------------------------------------------------------
+
+MAX_JWKS_BYTES: Final = 64 * 1024
+MAX_PUBLISHED_KEYS: Final = 16
+JWKS_MAX_AGE: Final = 300
+"""Seconds a JWKS may be cached by default; the issuer's `Cache-Control` can say less."""
+
+JWKS_COOLDOWN: Final = 10
+"""Seconds between two fetches that an unknown `kid` may cause. Part of the time a key must be published before it signs."""
+
+# --- The revocation feed ---------------------------------------------------------------------------------------------
+
+FEED_MAX_WAIT: Final = 25
+"""Longest wait of one poll, in seconds."""
+
+FEED_MAX_AGE: Final = 2.0
+"""Seconds since the answering process last confirmed the head; older answers are refused with 503."""
+
+FEED_METADATA: Final = "revocation_feed_endpoint"
+"""Name of the feed's address in the authorization server metadata."""
+
+
+class RuleKind(StrEnum):
+    """What a revocation rule names. A token is revoked when `token.rev < rule.seq` for a rule that names it."""
+
+    TOKEN = "jti"
+    GRANT = "grant_id"
+    SESSION = "sid"
+    SUBJECT = "sub"
+    CLIENT = "client_id"
+    AUDIENCE_SCOPE = "aud_scope"
+    KEY = "kid"
+    EVERYTHING = "all"
+
+
+DIGEST_BYTES: Final = 16
+
+
+def rule_digest(kind: RuleKind, *values: str) -> bytes:
+    """Returns the 16 bytes under which the feed names `values`; ids never travel in the clear.
+
+    `values` is one id, `(audience, scope)` for `AUDIENCE_SCOPE`, nothing for `EVERYTHING`. It is SHA-256 over the kind and
+    the values, joined by NUL (which none of them may contain), cut to 128 bits: too many to collide by accident, and a
+    collision made on purpose can only revoke too much.
+    """
+    return hashlib.sha256("\0".join((kind, *values)).encode()).digest()[:DIGEST_BYTES]
