@@ -1,0 +1,155 @@
+"""Reading rules: each server process follows the stream, repairs it, and says how sure it is of being up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+import structlog
+
+from identity.feed.ledger import Ledger
+from identity.feed.picture import Picture
+from identity.feed.rules import Head
+from identity.feed.stores import Journal, StoreUnavailableError, Stream
+from identity.verifier.profile import FEED_MAX_AGE
+
+CONFIRM_SECONDS = 0.5
+"""How often Redis's head is compared with SQL's (promised: at least once a second)."""
+
+_BLOCK_SECONDS = 0.4
+"""Length of one blocking read; shorter than the socket timeout, so a silent feed is never taken for a dead store."""
+
+_COALESCE_SECONDS = 0.05
+"""Rules that arrive this close together reach a waiting verifier in one answer."""
+
+_HOUSEKEEPING_SECONDS = 30.0
+
+log = structlog.get_logger("identity.feed")
+
+
+class Memory(Protocol):
+    """What this process remembers of people, clients and resources; see `store/registry.py`."""
+
+    def forget(self, digest: bytes) -> None:
+        """Forgets whatever a rule with this digest names."""
+
+    def forget_everything(self) -> None:
+        """Forgets all."""
+
+
+class Follower:
+    """Keeps one process's `Picture` up to date. The memory forgets what a rule names *before* the head moves onto it, so
+    nothing read under a head is older than that head."""
+
+    def __init__(self, journal: Journal, stream: Stream, ledger: Ledger[Any], memory: Memory) -> None:
+        self._journal = journal
+        self._stream = stream
+        self._ledger = ledger
+        self._memory = memory
+        self._picture = Picture(Head("", 0))
+        self._confirmed_at = float("-inf")
+        self._moved = asyncio.Event()
+        self._closing = False
+
+    @property
+    def picture(self) -> Picture:
+        """What this process knows now."""
+        return self._picture
+
+    @property
+    def age(self) -> float:
+        """Seconds since this process last knew that it had seen every committed rule (monotonic clock)."""
+        return time.monotonic() - self._confirmed_at
+
+    def require_fresh(self) -> Picture:
+        """Returns the picture, or raises `StoreUnavailableError` when it may be out of date: then nothing is issued."""
+        if self.age > FEED_MAX_AGE:
+            raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
+        return self._picture
+
+    async def start(self) -> None:
+        """Reads everything once; a store that is away at start is an error."""
+        await self._ledger.catch_up()
+        await self._reload()
+        await self._confirm()
+
+    async def run(self) -> None:
+        """Follows, confirms and tidies until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._forever(self._follow, pause=0.0))
+            tasks.create_task(self._forever(self._confirm, pause=CONFIRM_SECONDS))
+            tasks.create_task(self._forever(self._tidy, pause=_HOUSEKEEPING_SECONDS))
+
+    async def wait_beyond(self, head: Head, seconds: float) -> None:
+        """Returns when the picture has left `head`, or after `seconds`, or when the server is closing."""
+        deadline = time.monotonic() + seconds
+        while self._picture.head == head and not self._closing and (left := deadline - time.monotonic()) > 0:
+            moved = self._moved
+            try:
+                async with asyncio.timeout(left):
+                    await moved.wait()
+                    await asyncio.sleep(min(_COALESCE_SECONDS, left))
+            except TimeoutError:
+                return
+
+    def close(self) -> None:
+        """Ends every wait at once, so that a stopping server is not held up by its pollers."""
+        self._closing = True
+        self._announce()
+
+    async def _follow(self) -> None:
+        rules = await self._stream.read_after(self._picture.head.seq, _BLOCK_SECONDS)
+        for rule in rules:
+            if rule.seq != self._picture.head.seq + 1:
+                await self._reload()
+                return
+            self._memory.forget(rule.digest)
+            self._picture.apply(rule)
+        if rules:
+            self._announce()
+
+    async def _confirm(self) -> None:
+        asked_at = time.monotonic()
+        head = await self._ledger.catch_up()
+        if not await self._reaches(head):
+            await self._reload()
+        if self._picture.head.epoch == head.epoch and self._picture.head.seq >= head.seq:
+            self._confirmed_at = asked_at
+
+    async def _reaches(self, head: Head) -> bool:
+        """Waits a moment for `_follow` to arrive at `head`; False when it will not, because the stream has a gap."""
+        if head.epoch != self._picture.head.epoch:
+            return False
+        deadline = time.monotonic() + 2 * _BLOCK_SECONDS
+        while self._picture.head.seq < head.seq and (left := deadline - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), left)
+        return self._picture.head.seq >= head.seq
+
+    async def _reload(self) -> None:
+        head, rules = await self._journal.live()
+        self._memory.forget_everything()
+        self._picture = Picture.of(head, rules)
+        self._announce()
+
+    async def _tidy(self) -> None:
+        self._picture.forget_expired(time.time())
+
+    async def _forever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
+        failures = 0
+        while True:
+            try:
+                await step()
+                failures = 0
+            except StoreUnavailableError as error:
+                failures += 1
+                if failures == 1:
+                    log.error("the revocation feed cannot be followed", store=error.store)
+            await asyncio.sleep(pause if not failures else min(0.1 * 2**failures, 1.0))
+
+    def _announce(self) -> None:
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()

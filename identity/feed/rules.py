@@ -1,0 +1,56 @@
+"""What a revocation rule is, before and after it has a number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from identity.verifier.profile import RuleKind, rule_digest
+
+CHANGED: Final = "changed"
+"""Kind of a notice among the rules: something the servers remember was changed, but nobody's token is revoked. It takes a
+number like a rule, so a process that has reached a number has also forgotten what changed before it; verifiers skip it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A revocation to be recorded. `ends` makes it end sessions too, not only the access tokens issued so far."""
+
+    kind: RuleKind | str
+    values: tuple[str, ...]
+    digest: bytes
+    ends: bool = False
+
+    @classmethod
+    def ending(cls, kind: RuleKind, value: str) -> Rule:
+        """Ends a grant, or everything a person or a client has: access tokens and sessions."""
+        return cls(kind, (value,), rule_digest(kind, value), ends=True)
+
+    @classmethod
+    def revoking(cls, kind: RuleKind, *values: str) -> Rule:
+        """Refuses the access tokens issued so far; whoever has a session refreshes and gets fresh ones."""
+        return cls(kind, values, rule_digest(kind, *values))
+
+    @classmethod
+    def changed(cls, kind: RuleKind, *values: str) -> Rule:
+        """Makes every server forget what it remembers of this person or client (or, with `EVERYTHING`, of all)."""
+        return cls(CHANGED, values, rule_digest(kind, *values))
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedRule:
+    """A rule in its place: `seq` is its number; `expires_at` (Unix seconds) is when no token it can match is alive."""
+
+    seq: int
+    kind: str
+    digest: bytes
+    ends: bool
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Head:
+    """The number of the last rule, within one history (`epoch`) of numbers."""
+
+    epoch: str
+    seq: int

@@ -1,0 +1,127 @@
+"""The states of the keys and the transitions between them: pure, versioned, never derived from a clock.
+
+    next -> current -> previous -> retired        withdrawn: never again, from any state
+
+There is always a *next* key, published long before it signs, so no rotation meets a verifier that has not seen the key.
+Every transition returns a new `Keyring` with the version raised by one; storing it is a compare-and-set on the old version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from identity.verifier.profile import MAX_PUBLISHED_KEYS
+
+PublicJwk = dict[str, str]
+
+
+class KeyringError(Exception):
+    """A keyring that cannot be used, or a transition that is not allowed; the message is one clear sentence."""
+
+
+class KeyState(StrEnum):
+    """Where a signing key is in its life."""
+
+    NEXT = "next"
+    CURRENT = "current"
+    PREVIOUS = "previous"
+    RETIRED = "retired"
+    WITHDRAWN = "withdrawn"
+
+
+PUBLISHED = frozenset({KeyState.NEXT, KeyState.CURRENT, KeyState.PREVIOUS})
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeyRecord:
+    """What is known of one signing key. Times are Unix seconds and decide nothing by themselves.
+
+    `public` is the public JWK; it outlives the private file, to verify old `id_token_hint`s.
+    """
+
+    kid: str
+    state: KeyState
+    public: PublicJwk
+    created_at: int
+    promoted_at: int | None = None
+    replaced_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshKeyRecord:
+    """One key of the refresh tokens' MAC: the first in the keyring begins new families, older ones serve theirs out."""
+
+    key_id: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """All keys at one version: exactly one is current and one is next."""
+
+    version: int
+    signing: tuple[SigningKeyRecord, ...]
+    refresh: tuple[RefreshKeyRecord, ...]
+
+    def __post_init__(self) -> None:
+        for state in (KeyState.CURRENT, KeyState.NEXT):
+            if sum(record.state is state for record in self.signing) != 1:
+                raise KeyringError(f"The keyring must hold exactly one {state} key.")
+        if len({record.kid for record in self.signing}) != len(self.signing):
+            raise KeyringError("The keyring names one key twice.")
+        if not self.refresh:
+            raise KeyringError("The keyring holds no refresh key.")
+
+    @property
+    def current(self) -> SigningKeyRecord:
+        """The one key that signs."""
+        return self._only(KeyState.CURRENT)
+
+    @property
+    def next(self) -> SigningKeyRecord:
+        """The key that will sign after the next rotation; already published."""
+        return self._only(KeyState.NEXT)
+
+    @property
+    def published(self) -> tuple[SigningKeyRecord, ...]:
+        """The keys that stand in the JWKS."""
+        return tuple(record for record in self.signing if record.state in PUBLISHED)
+
+    def promoted(self, successor: SigningKeyRecord, now: int) -> Keyring:
+        """Next signs from now on, current becomes previous, and `successor` is the new next."""
+        if len(self.published) >= MAX_PUBLISHED_KEYS:
+            raise KeyringError(
+                f"{MAX_PUBLISHED_KEYS} keys are published already; wait until tokens signed by the oldest have expired."
+            )
+        moved = {
+            self.current.kid: replace(self.current, state=KeyState.PREVIOUS, replaced_at=now),
+            self.next.kid: replace(self.next, state=KeyState.CURRENT, promoted_at=now),
+        }
+        return self._with_signing((*(moved.get(record.kid, record) for record in self.signing), successor))
+
+    def retired(self, replaced_before: int) -> Keyring:
+        """Previous keys that stopped signing before `replaced_before` are published no more; same version if none did."""
+        signing = tuple(
+            replace(record, state=KeyState.RETIRED) if _is_spent(record, replaced_before) else record
+            for record in self.signing
+        )
+        return self if signing == self.signing else self._with_signing(signing)
+
+    def with_refresh_key(self, successor: RefreshKeyRecord, keep_created_after: int) -> Keyring:
+        """`successor` begins new families; a key is dropped once a younger one is older than any living family."""
+        kept = [successor]
+        for record in self.refresh:
+            if kept[-1].created_at >= keep_created_after:
+                kept.append(record)
+        return replace(self, version=self.version + 1, refresh=tuple(kept))
+
+    def _only(self, state: KeyState) -> SigningKeyRecord:
+        return next(record for record in self.signing if record.state is state)
+
+    def _with_signing(self, signing: tuple[SigningKeyRecord, ...]) -> Keyring:
+        return replace(self, version=self.version + 1, signing=signing)
+
+
+def _is_spent(record: SigningKeyRecord, replaced_before: int) -> bool:
+    return record.state is KeyState.PREVIOUS and record.replaced_at is not None and record.replaced_at < replaced_before

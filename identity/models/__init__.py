@@ -1,0 +1,10 @@
+"""The SQL tables, one file for each thing kept: what must outlive Redis. Nothing but SQLModel and the standard library."""
+
+from identity.models.audit_event import AuditEvent
+from identity.models.client import Client
+from identity.models.resource import Resource
+from identity.models.revocation import FeedHead, RevocationRule
+from identity.models.role import Role
+from identity.models.user import User, UserRole
+
+__all__ = ["AuditEvent", "Client", "FeedHead", "Resource", "RevocationRule", "Role", "User", "UserRole"]

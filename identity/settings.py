@@ -1,0 +1,196 @@
+"""Every setting of the server, documented and validated together; nothing is read at import and there is no global instance.
+
+Each field is the environment variable `IDENTITY_<NAME>`. A secret may also be given as `IDENTITY_<NAME>_FILE`, the path of
+a file that holds it. A misspelt `IDENTITY_*` name is refused, and all problems are reported at once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+
+from identity.verifier import profile
+
+PREFIX = "IDENTITY_"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+_INJECTED_BY_KUBERNETES = re.compile(r"IDENTITY_(SERVICE_|PORT)")
+"""A Kubernetes service called `identity` puts such names into every pod of its namespace; none of them is a setting."""
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
+
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class ConfigurationError(Exception):
+    """A start that must be refused: `problems` holds one clear sentence for each thing that is wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseModel):
+    """What one server process runs with; frozen, and valid as a whole once it exists."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
+
+    mode: Literal["serve", "dev"] = Field("serve", description="`dev` allows demo rows and http; set by `identity dev`.")
+    issuer: str = Field(description="The issuer identifier (RFC 8414 section 2): an https URL without query or fragment.")
+    database_url: SecretStr = Field(SecretStr(""), description="sqlite:///path or postgresql://...")
+    redis_url: SecretStr = Field(SecretStr(""), description="redis://, rediss:// or unix:// address of Redis or Valkey >= 7.")
+    keys_dir: Path = Field(Path("keys"), description="Folder of the signing keys and refresh keys.")
+    keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
+    data_dir: Path = Field(Path(".identity"), description="Folder of the embedded stores, used where no URL is given.")
+    key_bits: Literal[2048, 3072] = Field(2048, description="Size of new RSA signing keys.")
+
+    access_token_lifetime: int = Field(600, ge=1, le=profile.MAX_ACCESS_TOKEN_LIFETIME, description="Seconds.")
+    refresh_retry_window: Seconds = Field(
+        10, le=60, description="Seconds in which a repeated refresh gets the same successor; 0 refuses every repetition."
+    )
+    refresh_idle_lifetime: int = Field(14 * 86400, ge=1, description="Seconds a session may rest between refreshes.")
+    refresh_absolute_lifetime: int = Field(30 * 86400, ge=1, description="Seconds after which a session ends in any case.")
+    jwks_max_age: int = Field(profile.JWKS_MAX_AGE, ge=1, le=86400, description="Seconds a JWKS may be cached.")
+    verifier_cooldown: int = Field(
+        profile.JWKS_COOLDOWN, ge=0, le=3600, description="Longest cooldown, in seconds, of any verifier in use."
+    )
+
+    default_client: str | None = Field(None, description="Client meant by a token request that names none.")
+    feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
+    trusted_proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For counts; comma separated.")
+
+    login_attempts: int = Field(10, ge=1, description="Wrong passwords per account and 15 minutes.")
+    login_attempts_per_address: int = Field(100, ge=1, description="Wrong passwords per address and 15 minutes.")
+    password_threads: int = Field(0, ge=0, description="Threads that hash passwords; 0 means one for each core.")
+    password_queue: int = Field(64, ge=1, description="Logins that may wait for such a thread before 503.")
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            ipaddress.ip_network(part, strict=False)
+        return value
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, value: str, info: ValidationInfo) -> str:
+        problems = _issuer_problems(value, info.data.get("mode", "serve"))
+        if problems:
+            raise ValueError(" and ".join(problems))
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_its_driver(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        scheme, separator, rest = value.get_secret_value().partition("://")
+        if not separator and info.data.get("mode", "serve") == "serve":
+            raise ValueError("must be set to sqlite:///... or postgresql://...")
+        if separator and scheme.partition("+")[0] not in _DRIVERS:
+            raise ValueError("must start with sqlite:/// or postgresql://")
+        return SecretStr(f"{_DRIVERS.get(scheme, scheme)}://{rest}") if separator else value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        address = value.get_secret_value()
+        allowed = ("redis://", "rediss://", "unix://")
+        if info.data.get("mode", "serve") == "dev" and address.startswith(("fakeredis://", *allowed)):
+            return value
+        if not address.startswith(allowed):
+            raise ValueError("must be set to a redis://, rediss:// or unix:// address")
+        return value
+
+    @field_validator("refresh_absolute_lifetime")
+    @classmethod
+    def _outlives_the_idle_lifetime(cls, value: int, info: ValidationInfo) -> int:
+        if value < info.data.get("refresh_idle_lifetime", 0):
+            raise ValueError("must not be shorter than IDENTITY_REFRESH_IDLE_LIFETIME")
+        return value
+
+    @property
+    def publication_seconds(self) -> float:
+        """How long a key must have been published before it may sign (K01): caches in between, then the verifier's own
+        cache, then the cooldown of a verifier that asked a moment too early."""
+        return 2 * self.jwks_max_age + self.verifier_cooldown
+
+    @property
+    def token_horizon(self) -> int:
+        """Seconds after which no access token issued until now can still be accepted by anyone."""
+        return profile.MAX_ACCESS_TOKEN_LIFETIME + profile.LEEWAY
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Returns the settings found in `environment`, or raises `ConfigurationError` with every problem at once."""
+    values, problems = _collect(environment)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems += [_sentence(item["loc"], item["msg"], item["type"]) for item in error.errors()]
+    if problems:
+        raise ConfigurationError(problems)
+    return settings
+
+
+def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    values: dict[str, str] = {}
+    problems: list[str] = []
+    for name, text in sorted(environment.items()):
+        if not name.startswith(PREFIX) or _INJECTED_BY_KUBERNETES.match(name):
+            continue
+        field = name.removeprefix(PREFIX).lower()
+        if field in Settings.model_fields:
+            values[field] = text
+        elif field.removesuffix("_file") in _SECRETS and field.endswith("_file"):
+            _read_secret(name, field.removesuffix("_file"), text, environment, values, problems)
+        else:
+            problems.append(f"{name} is not a setting of this server")
+    return values, problems
+
+
+_SECRETS = frozenset({"database_url", "redis_url", "keys_passphrase"})
+
+
+def _read_secret(
+    name: str, field: str, path: str, environment: Mapping[str, str], values: dict[str, str], problems: list[str]
+) -> None:
+    if name.removesuffix("_FILE") in environment:
+        problems.append(f"{name} and {name.removesuffix('_FILE')} are both set; keep one")
+        return
+    try:
+        values[field] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(f"{name} names a file that cannot be read: {type(error).__name__}")
+
+
+def _issuer_problems(issuer: str, mode: str) -> list[str]:
+    parts = urlsplit(issuer)
+    if parts.scheme not in ("https", "http") or not parts.hostname:
+        return ["must be an absolute http or https URL"]
+    problems = []
+    if "?" in issuer or "#" in issuer or parts.username is not None:
+        problems.append("must have no user, query or fragment")
+    if issuer.endswith("/"):
+        problems.append("must not end with a slash")
+    if mode == "dev" and parts.hostname not in LOOPBACK_HOSTS:
+        problems.append("must be a loopback address under `identity dev`")
+    elif parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
+        problems.append("must be https anywhere but on loopback")
+    return problems
+
+
+def _sentence(location: tuple[int | str, ...], message: str, kind: str) -> str:
+    name = PREFIX + str(location[0]).upper() if location else "The configuration"
+    if kind == "missing":
+        return f"{name} is not set"
+    return f"{name}: {message.removeprefix('Value error, ')}"

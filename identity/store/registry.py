@@ -1,0 +1,144 @@
+"""What is registered, remembered in the process: the token path reads SQL only for what it has not seen yet.
+
+Nothing here expires by time. The revocation feed names what changed, and the follower makes this forget it before it moves
+on; so an answer is never older than the head it is used under.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from identity.models import Client, Resource, Role, User
+from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Resources
+from identity.store.sql.engine import Database
+from identity.store.sql.registrations import Registrations
+from identity.verifier.profile import RuleKind, rule_digest
+
+T = TypeVar("T")
+
+_REMEMBERED = 10_000
+_EVERYTHING = rule_digest(RuleKind.EVERYTHING)
+
+
+class _Memory(Generic[T]):
+    """A bounded map that drops what was used longest ago, and never stores an answer that was read before a `forget`."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, T] = OrderedDict()
+        self._generation = 0
+
+    async def get(self, key: bytes, read: Callable[[], Awaitable[T | None]]) -> T | None:
+        if (known := self._known.get(key)) is not None:
+            self._known.move_to_end(key)
+            return known
+        generation = self._generation
+        found = await read()
+        # A rule that arrived while SQL was read may be about this very row: then the answer serves this request, whose
+        # token is older than the rule, and nobody else.
+        if found is not None and generation == self._generation:
+            self._known[key] = found
+            if len(self._known) > _REMEMBERED:
+                self._known.popitem(last=False)
+        return found
+
+    def forget(self, key: bytes) -> None:
+        self._generation += 1
+        self._known.pop(key, None)
+
+    def clear(self) -> None:
+        self._generation += 1
+        self._known.clear()
+
+
+class RememberingRegistry:
+    """Implements `oauth.registry.Registry` over SQL, and `feed.follower.Memory`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._clients: _Memory[RegisteredClient] = _Memory()
+        self._people: _Memory[Person] = _Memory()
+        self._resources: _Memory[Resources] = _Memory()
+        self._origins: _Memory[frozenset[str]] = _Memory()
+
+    async def client(self, client_id: str) -> RegisteredClient | None:
+        """Returns the client, disabled ones included, or None."""
+
+        async def read() -> RegisteredClient | None:
+            async with self._database.read() as session:
+                row = await Registrations(session).client(client_id)
+            return None if row is None else _client(row)
+
+        return await self._clients.get(rule_digest(RuleKind.CLIENT, client_id), read)
+
+    async def person(self, subject: str) -> Person | None:
+        """Returns the person with this subject, disabled ones included, or None."""
+
+        async def read() -> Person | None:
+            async with self._database.read() as session:
+                registrations = Registrations(session)
+                user = await registrations.user(subject)
+                return None if user is None else _person(user, await registrations.roles_of(subject))
+
+        return await self._people.get(rule_digest(RuleKind.SUBJECT, subject), read)
+
+    async def resources(self) -> Resources:
+        """Returns all resources."""
+
+        async def read() -> Resources:
+            async with self._database.read() as session:
+                return Resources.of([_resource(row) for row in await Registrations(session).resources()])
+
+        return await self._resources.get(_EVERYTHING, read) or Resources({}, {})
+
+    async def origins(self) -> frozenset[str]:
+        """Returns the web origins from which some enabled client may call (CORS)."""
+
+        async def read() -> frozenset[str]:
+            async with self._database.read() as session:
+                clients = await Registrations(session).clients()
+            return frozenset(origin for row in clients if row.is_enabled for origin in row.origins)
+
+        return await self._origins.get(_EVERYTHING, read) or frozenset()
+
+    def forget(self, digest: bytes) -> None:
+        """Forgets the person or client this digest names; all of them for a rule about everything."""
+        if digest == _EVERYTHING:
+            self.forget_everything()
+            return
+        self._people.forget(digest)
+        self._clients.forget(digest)
+        self._origins.clear()
+
+    def forget_everything(self) -> None:
+        """Forgets all."""
+        for memory in (self._clients, self._people, self._resources, self._origins):
+            memory.clear()
+
+
+def _client(row: Client) -> RegisteredClient:
+    return RegisteredClient(
+        client_id=row.client_id,
+        secret_hashes=tuple(bytes.fromhex(each) for each in row.secret_hashes),
+        grant_types=frozenset(row.grant_types),
+        scopes=frozenset(row.scopes),
+        default_resource=row.default_resource,
+        rotates_refresh_tokens=row.rotates_refresh_tokens,
+        is_enabled=row.is_enabled,
+    )
+
+
+def _person(user: User, roles: Sequence[Role]) -> Person:
+    scopes = frozenset(scope for role in roles for scope in role.scopes)
+    return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles))
+
+
+def _resource(row: Resource) -> ProtectedResource:
+    return ProtectedResource(
+        name=row.name,
+        identifier=row.identifier,
+        scopes=frozenset(row.scopes),
+        token_type=row.token_type,
+        secret_hashes=tuple(bytes.fromhex(each) for each in row.secret_hashes),
+    )

@@ -1,0 +1,63 @@
+"""One transaction of the server: what changes, the rules that follow from it, and the audit events, all or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from identity.feed.rules import Head, NumberedRule, Rule
+from identity.models import AuditEvent
+from identity.store.sql.engine import Database
+from identity.store.sql.journal import has_ended, write_rules
+from identity.store.sql.registrations import Registrations
+from identity.verifier.profile import RuleKind
+
+
+class SqlChange:
+    """An open transaction; implements `feed.ledger.Change`."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.registrations = Registrations(session)
+        self._session = session
+        self._rules: list[Rule] = []
+        self.numbered: list[NumberedRule] = []
+        self.head = Head("", 0)
+
+    @property
+    def ended_grants(self) -> list[str]:
+        """The grants that the rules of this change end."""
+        return [rule.values[0] for rule in self._rules if rule.ends and rule.kind == RuleKind.GRANT]
+
+    def revoke(self, *rules: Rule) -> None:
+        """Adds rules; they get their numbers when everything else is done."""
+        self._rules.extend(rules)
+
+    def record(self, event: AuditEvent) -> None:
+        """Adds an audit event."""
+        self._session.add(event)
+
+    async def has_ended(self, grant_id: str) -> bool:
+        """Tells whether a rule ended this grant already."""
+        return await has_ended(self._session, RuleKind.GRANT, grant_id)
+
+    async def number_rules(self, horizon: int, kept: int) -> None:
+        """Writes the rules; the last act before the commit, because it locks the head."""
+        if self._rules:
+            now = int(time.time())
+            self.head, self.numbered = await write_rules(self._session, self._rules, now, horizon, kept)
+
+
+def changes(database: Database, horizon: int, kept: int) -> Callable[[], AbstractAsyncContextManager[SqlChange]]:
+    """Returns what opens transactions whose rules live for `horizon` seconds, and ended sessions for `kept`."""
+
+    @asynccontextmanager
+    async def begin() -> AsyncIterator[SqlChange]:
+        async with database.transaction() as session:
+            change = SqlChange(session)
+            yield change
+            await change.number_rules(horizon, kept)
+
+    return begin

@@ -1,0 +1,92 @@
+"""Connections to SQL: one way to read, one way to change, and one error when the database is away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+
+from identity.feed.stores import StoreUnavailableError
+
+_BUSY_SECONDS = 5
+
+
+class Database:
+    """One SQL database. Reads and changes are separate, because SQLite must know before the first statement."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _create_engine(url)
+        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine, for migrations."""
+        return self._engine
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """Opens a session for single statements that only read."""
+        with _unavailable():
+            async with AsyncSession(self._reader, expire_on_commit=False) as session:
+                yield session
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """Opens a transaction that commits when the block ends well; on SQLite it is the only writer meanwhile."""
+        with _unavailable():
+            async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self._engine.dispose()
+
+
+class _unavailable:  # noqa: N801
+    """Turns the driver's ways of saying "not now" into `StoreUnavailableError`; programming errors stay what they are."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        away = (OperationalError, InterfaceError, DisconnectionError, PoolTimeoutError, OSError)
+        if isinstance(error, away) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+            raise StoreUnavailableError("The database", type(error).__name__) from error
+
+
+def _create_engine(url: str) -> AsyncEngine:
+    if url.startswith("sqlite"):
+        engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+        _prepare_sqlite(engine.sync_engine)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=5,
+        max_overflow=5,
+        pool_timeout=_BUSY_SECONDS,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": _BUSY_SECONDS, "options": "-c statement_timeout=5000 -c lock_timeout=5000"},
+    )
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """WAL, foreign keys, full durability, and `BEGIN IMMEDIATE`: a deferred transaction that reads and then writes can
+    lose its read to another writer, and by default does so silently."""
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,133 @@
+"""The revocation journal in SQL: the place where the order of all rules is decided."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterable
+
+from sqlalchemy import and_, delete, or_, update
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col, select
+
+from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
+from identity.models import FeedHead, RevocationRule
+from identity.store.sql.engine import Database
+from identity.verifier.profile import RuleKind, rule_digest
+
+
+class SqlJournal:
+    """Reads the journal; implements `feed.stores.Journal`. `write_rules` is how a transaction adds to it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def head(self) -> Head:
+        """Returns the number of the last committed rule."""
+        async with self._database.read() as session:
+            return await _read_head(session)
+
+    async def live(self) -> tuple[Head, list[NumberedRule]]:
+        """Returns head, every rule that can still match a token, and the ends of people and clients still in force."""
+        now = int(time.time())
+        alive = or_(col(RevocationRule.expires_at).is_(None), col(RevocationRule.expires_at) > now)
+        kept = and_(
+            col(RevocationRule.ends),
+            col(RevocationRule.kept_until) > now,
+            col(RevocationRule.kind).in_((RuleKind.SUBJECT, RuleKind.CLIENT)),
+        )
+        return await self._read(and_(or_(alive, kept), col(RevocationRule.kind) != CHANGED))
+
+    async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
+        """Returns head and the rules with a greater number than `seq`."""
+        return await self._read(col(RevocationRule.seq) > seq)
+
+    async def ended_grants_after(self, seq: int) -> list[str]:
+        """Returns the grants ended by rules after `seq`."""
+        query = select(RevocationRule.value).where(
+            col(RevocationRule.seq) > seq, col(RevocationRule.ends), RevocationRule.kind == RuleKind.GRANT
+        )
+        async with self._database.read() as session:
+            return list((await session.scalars(query)).all())
+
+    async def has_ended(self, grant_id: str) -> bool:
+        """Tells whether a rule ended this grant."""
+        async with self._database.read() as session:
+            return await has_ended(session, RuleKind.GRANT, grant_id)
+
+    async def begin_epoch(self, at_least: Head) -> Head:
+        """Starts a new history above `at_least` unless somebody else already did."""
+        async with self._database.transaction() as session:
+            head = await _read_head(session)
+            if head.epoch == at_least.epoch and head.seq < at_least.seq:
+                head = Head(new_epoch(), at_least.seq + 1)
+                await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
+            return head
+
+    async def purge(self, now: int) -> int:
+        """Removes rules that can match neither a token nor a session any more; returns how many."""
+        spent = and_(
+            col(RevocationRule.expires_at) <= now,
+            or_(col(RevocationRule.kept_until).is_(None), col(RevocationRule.kept_until) <= now),
+        )
+        async with self._database.transaction() as session:
+            result = await session.execute(delete(RevocationRule).where(spent))
+            return int(getattr(result, "rowcount", 0))
+
+    async def _read(self, condition: object) -> tuple[Head, list[NumberedRule]]:
+        query = select(RevocationRule).where(condition).order_by(col(RevocationRule.seq))  # type: ignore[arg-type]
+        async with self._database.transaction() as session:
+            head = await _read_head(session)
+            rows = (await session.scalars(query)).all()
+        return head, [_numbered(row) for row in rows if row.seq <= head.seq]
+
+
+def new_epoch() -> str:
+    """Returns a name for a new history of numbers."""
+    return secrets.token_urlsafe(9)
+
+
+async def has_ended(session: AsyncSession, kind: RuleKind, value: str) -> bool:
+    """Tells whether a rule of this kind ended `value` for good."""
+    query = select(RevocationRule.seq).where(
+        RevocationRule.digest == rule_digest(kind, value), col(RevocationRule.ends), RevocationRule.kind == kind
+    )
+    return (await session.scalars(query.limit(1))).first() is not None
+
+
+async def write_rules(
+    session: AsyncSession, rules: Iterable[Rule], now: int, horizon: int, kept: int
+) -> tuple[Head, list[NumberedRule]]:
+    """Gives `rules` the next numbers and inserts them; returns the new head and the rules.
+
+    The row lock on the head lasts until the commit, so numbers are visible in the order they were given. `horizon` and
+    `kept` are seconds: the life of the longest token and of the longest session that a rule can match.
+    """
+    rules = list(rules)
+    query = update(FeedHead).values(seq=FeedHead.seq + len(rules)).returning(FeedHead.epoch, FeedHead.seq)  # type: ignore[arg-type]
+    epoch, last = (await session.execute(query)).one()
+    first = last - len(rules) + 1
+    rows = [_row(first + index, rule, now, horizon, kept) for index, rule in enumerate(rules)]
+    session.add_all(rows)
+    return Head(epoch, last), [_numbered(row) for row in rows]
+
+
+async def _read_head(session: AsyncSession) -> Head:
+    epoch, seq = (await session.execute(select(FeedHead.epoch, FeedHead.seq))).one()
+    return Head(epoch, seq)
+
+
+def _row(seq: int, rule: Rule, now: int, horizon: int, kept: int) -> RevocationRule:
+    return RevocationRule(
+        seq=seq,
+        kind=rule.kind,
+        digest=rule.digest,
+        value=" ".join(rule.values),
+        ends=rule.ends,
+        expires_at=None if rule.kind == RuleKind.KEY else now + horizon,
+        kept_until=now + kept if rule.ends else None,
+    )
+
+
+def _numbered(row: RevocationRule) -> NumberedRule:
+    return NumberedRule(row.seq, row.kind, row.digest, row.ends, row.expires_at)

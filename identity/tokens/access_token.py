@@ -1,0 +1,65 @@
+"""Access tokens (RFC 9068): from what was granted to a signed JWT. CPU only; nothing here can wait or fail halfway."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+
+from identity.keyring.signers import Signer
+from identity.verifier import profile
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokenGrant:
+    """Everything an access token is minted from, already checked and cut.
+
+    `revision` is the feed head seen *before* any of the rest was read: a rule that came in between is newer than the token.
+    """
+
+    subject: str
+    client_id: str
+    audience: str
+    token_type: str
+    scopes: tuple[str, ...]
+    revision: int
+    grant_id: str | None = None
+    auth_time: int | None = None
+    authentication_methods: tuple[str, ...] = ()
+    roles: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessTokenMint:
+    """Mints the access tokens of one issuer with one lifetime (seconds)."""
+
+    issuer: str
+    lifetime: int
+
+    def mint(self, signer: Signer, grant: AccessTokenGrant, now: int) -> str:
+        """Returns a signed token issued at `now` (Unix seconds); its `kid` is always the key that signed it (K02)."""
+        return signer.sign(grant.token_type, _encode(self._claims(grant, now)).encode())
+
+    def _claims(self, grant: AccessTokenGrant, now: int) -> dict[str, object]:
+        claims: dict[str, object] = {
+            "iss": self.issuer,
+            "sub": grant.subject,
+            "aud": grant.audience,
+            "client_id": grant.client_id,
+            "iat": now,
+            "exp": now + self.lifetime,
+            "jti": secrets.token_urlsafe(16),
+            profile.REVISION_CLAIM: grant.revision,
+        }
+        if grant.scopes:
+            claims["scope"] = " ".join(grant.scopes)
+        if grant.grant_id is not None:
+            claims[profile.GRANT_CLAIM] = grant.grant_id
+        if grant.auth_time is not None:
+            claims["auth_time"] = grant.auth_time
+            claims["amr"] = grant.authentication_methods
+        if grant.roles is not None:
+            claims["roles"] = grant.roles
+        return claims
