@@ -1,0 +1,1 @@
+"""Where things are kept: SQL, Redis, and the private Valkey of the embedded default."""
