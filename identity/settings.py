@@ -41,10 +41,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True)
 
-    mode: Literal["serve", "dev"] = Field("serve", description="`dev` allows demo rows and http; set by `identity dev`.")
-    issuer: str = Field(description="The issuer identifier (RFC 8414 section 2): an https URL without query or fragment.")
+    mode: Literal["serve", "dev"] = Field(
+        "serve", description="`dev` allows demo rows and http; set by `identity dev`."
+    )
+    issuer: str = Field(
+        description="The issuer identifier (RFC 8414 section 2): an https URL without query or fragment."
+    )
     database_url: SecretStr = Field(SecretStr(""), description="sqlite:///path or postgresql://...")
-    redis_url: SecretStr = Field(SecretStr(""), description="redis://, rediss:// or unix:// address of Redis or Valkey >= 7.")
+    redis_url: SecretStr = Field(
+        SecretStr(""), description="redis://, rediss:// or unix:// address of Redis or Valkey >= 7."
+    )
     keys_dir: Path = Field(Path("keys"), description="Folder of the signing keys and refresh keys.")
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
     data_dir: Path = Field(Path(".identity"), description="Folder of the embedded stores, used where no URL is given.")
@@ -52,10 +58,14 @@ class Settings(BaseModel):
 
     access_token_lifetime: int = Field(600, ge=1, le=profile.MAX_ACCESS_TOKEN_LIFETIME, description="Seconds.")
     refresh_retry_window: Seconds = Field(
-        10, le=60, description="Seconds in which a repeated refresh gets the same successor; 0 refuses every repetition."
+        10,
+        le=60,
+        description="Seconds in which a repeated refresh gets the same successor; 0 refuses every repetition.",
     )
     refresh_idle_lifetime: int = Field(14 * 86400, ge=1, description="Seconds a session may rest between refreshes.")
-    refresh_absolute_lifetime: int = Field(30 * 86400, ge=1, description="Seconds after which a session ends in any case.")
+    refresh_absolute_lifetime: int = Field(
+        30 * 86400, ge=1, description="Seconds after which a session ends in any case."
+    )
     jwks_max_age: int = Field(profile.JWKS_MAX_AGE, ge=1, le=86400, description="Seconds a JWKS may be cached.")
     verifier_cooldown: int = Field(
         profile.JWKS_COOLDOWN, ge=0, le=3600, description="Longest cooldown, in seconds, of any verifier in use."

@@ -53,6 +53,8 @@ class Follower:
         self._confirmed_at = float("-inf")
         self._moved = asyncio.Event()
         self._closing = False
+        self.problem = ""
+        """Why the head could not be confirmed lately, for readiness; empty while all is well."""
 
     @property
     def picture(self) -> Picture:
@@ -118,6 +120,7 @@ class Follower:
             await self._reload()
         if self._picture.head.epoch == head.epoch and self._picture.head.seq >= head.seq:
             self._confirmed_at = asked_at
+            self.problem = ""
 
     async def _reaches(self, head: Head) -> bool:
         """Waits a moment for `_follow` to arrive at `head`; False when it will not, because the stream has a gap."""
@@ -146,6 +149,7 @@ class Follower:
                 failures = 0
             except StoreUnavailableError as error:
                 failures += 1
+                self.problem = str(error)
                 if failures == 1:
                     log.error("the revocation feed cannot be followed", store=error.store)
             await asyncio.sleep(pause if not failures else min(0.1 * 2**failures, 1.0))

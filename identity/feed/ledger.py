@@ -84,7 +84,7 @@ class Ledger(Generic[C]):
             if told == decided:
                 return decided
             if told is None or told.epoch != decided.epoch:
-                log.warning("the revocation stream is rebuilt from the journal", epoch=decided.epoch, seq=decided.seq)
+                log.info("the revocation stream is rebuilt from the journal", epoch=decided.epoch, seq=decided.seq)
                 await self._stream.reset(decided.epoch)
                 told = Head(decided.epoch, 0)
             elif told.seq > decided.seq:

@@ -98,7 +98,9 @@ class KeyFolder:
         """Writes a new refresh key. Its 32 random bytes stand in the file as an Ed25519 seed, which gives them the same
         container, and the same encryption at rest, as every other key; nothing is ever signed with it."""
         key_id = base64url(secrets.token_bytes(_KEY_ID_BYTES))
-        self._write_private(f"refresh.{key_id}.pem", ed25519.Ed25519PrivateKey.from_private_bytes(secrets.token_bytes(32)))
+        self._write_private(
+            f"refresh.{key_id}.pem", ed25519.Ed25519PrivateKey.from_private_bytes(secrets.token_bytes(32))
+        )
         return RefreshKeyRecord(key_id, now)
 
     def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
@@ -125,7 +127,9 @@ class KeyFolder:
         except FileNotFoundError:
             raise KeyringError(f"{path} is missing; restore it from a backup.") from None
         except TypeError:
-            raise KeyringError(f"{path} is encrypted; set IDENTITY_KEYS_PASSPHRASE or IDENTITY_KEYS_PASSPHRASE_FILE.") from None
+            raise KeyringError(
+                f"{path} is encrypted; set IDENTITY_KEYS_PASSPHRASE or IDENTITY_KEYS_PASSPHRASE_FILE."
+            ) from None
         except ValueError:
             raise KeyringError(f"{path} is damaged, or the passphrase is wrong.") from None
 

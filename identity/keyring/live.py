@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import dataclass, field
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from identity.keyring.folder import KeyFolder
-from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer
+from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer, rsa_public_key
 from identity.keyring.states import Keyring, KeyringError, KeyState
 
 RELOAD_SECONDS = 1.0
@@ -26,6 +26,7 @@ class LoadedKeys:
     signer: Signer
     authenticator: RefreshAuthenticator
     published: PublishedKeys
+    public_keys: dict[str, RSAPublicKey]
     _private: dict[str, RSAPrivateKey] = field(repr=False)
     _refresh: dict[str, bytes] = field(repr=False)
 
@@ -40,12 +41,15 @@ def load_keys(folder: KeyFolder, known: LoadedKeys | None = None) -> LoadedKeys:
     refresh = {} if known is None else known._refresh
     signing = [record for record in keyring.signing if record.state in (KeyState.CURRENT, KeyState.NEXT)]
     private = {record.kid: private.get(record.kid) or folder.load_signing_key(record) for record in signing}
-    refresh = {record.key_id: refresh.get(record.key_id) or folder.load_refresh_key(record) for record in keyring.refresh}
+    refresh = {
+        record.key_id: refresh.get(record.key_id) or folder.load_refresh_key(record) for record in keyring.refresh
+    }
     return LoadedKeys(
         keyring,
         Signer.of(keyring.current.kid, private[keyring.current.kid]),
         RefreshAuthenticator(keyring.refresh[0].key_id, refresh),
         PublishedKeys.of(record.public for record in keyring.published),
+        {record.kid: rsa_public_key(record.public) for record in keyring.published},
         private,
         refresh,
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, RSAPublicNumbers
 
 from identity.keyring.states import PublicJwk
 from identity.verifier import profile
@@ -36,6 +36,11 @@ def public_jwk(key: RSAPublicKey) -> PublicJwk:
     return {**jwk, "kid": thumbprint(jwk), "use": "sig", "alg": profile.ALGORITHM}
 
 
+def rsa_public_key(jwk: PublicJwk) -> RSAPublicKey:
+    """Returns the key a public JWK describes."""
+    return RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key()
+
+
 def thumbprint(jwk: PublicJwk) -> str:
     """Returns the RFC 7638 thumbprint of an RSA key: the same key always has the same `kid`, and no other key has it."""
     canonical = json.dumps({"e": jwk["e"], "kty": jwk["kty"], "n": jwk["n"]}, separators=(",", ":"))
@@ -44,6 +49,10 @@ def thumbprint(jwk: PublicJwk) -> str:
 
 def _uint(number: int) -> str:
     return base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+
+
+def _number(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
 
 
 @dataclass(frozen=True, slots=True)

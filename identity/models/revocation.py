@@ -28,7 +28,10 @@ class RevocationRule(SQLModel, table=True):
     """
 
     __tablename__ = "revocation_rule"
-    __table_args__ = (Index("ix_revocation_rule_digest", "digest"), Index("ix_revocation_rule_kept_until", "kept_until"))
+    __table_args__ = (
+        Index("ix_revocation_rule_digest", "digest"),
+        Index("ix_revocation_rule_kept_until", "kept_until"),
+    )
 
     seq: int = Field(primary_key=True, sa_type=BigInteger)
     kind: str = Field(max_length=16)

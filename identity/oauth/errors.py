@@ -10,6 +10,7 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
     ├── InvalidToken              a bearer credential that is not valid               RFC 6750 section 3.1
+    ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
     └── TemporarilyUnavailable    try again: a store is away, or too much is waiting  RFC 6749 section 4.1.2.1, by status 503
 """
 
@@ -47,9 +48,13 @@ class InvalidClient(OAuthError):
 
 
 class InvalidGrant(OAuthError):
-    """The credentials or the refresh token are not, or no longer, good."""
+    """The credentials or the refresh token are not, or no longer, good. `subject` is for the audit trail."""
 
     code = "invalid_grant"
+
+    def __init__(self, description: str, *, detail: str = "", subject: str = "") -> None:
+        super().__init__(description, detail=detail)
+        self.subject = subject
 
 
 class UnauthorizedClient(OAuthError):
@@ -92,3 +97,9 @@ class TemporarilyUnavailable(OAuthError):
     def __init__(self, description: str, *, retry_after: int = 1, detail: str = "") -> None:
         super().__init__(description, detail=detail)
         self.retry_after = retry_after
+
+
+class TooManyAttempts(TemporarilyUnavailable):
+    """The attempt was not evaluated; the same for accounts that exist and that do not."""
+
+    status = 429

@@ -74,3 +74,6 @@ class Registry(Protocol):
 
     async def resources(self) -> Resources:
         """Returns all resources."""
+
+    async def origins(self) -> frozenset[str]:
+        """Returns the web origins from which some enabled client may call (CORS)."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import Engine, event
@@ -31,14 +31,14 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """Opens a session for single statements that only read."""
-        with _unavailable():
+        with _unavailable_if_away():
             async with AsyncSession(self._reader, expire_on_commit=False) as session:
                 yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncSession]:
         """Opens a transaction that commits when the block ends well; on SQLite it is the only writer meanwhile."""
-        with _unavailable():
+        with _unavailable_if_away():
             async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
                 yield session
 
@@ -47,16 +47,18 @@ class Database:
         await self._engine.dispose()
 
 
-class _unavailable:  # noqa: N801
-    """Turns the driver's ways of saying "not now" into `StoreUnavailableError`; programming errors stay what they are."""
+_AWAY = (OperationalError, InterfaceError, DisconnectionError, PoolTimeoutError, OSError)
 
-    def __enter__(self) -> None:
-        return None
 
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        away = (OperationalError, InterfaceError, DisconnectionError, PoolTimeoutError, OSError)
-        if isinstance(error, away) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+@contextmanager
+def _unavailable_if_away() -> Iterator[None]:
+    """Turns a driver's ways of saying "not now" into `StoreUnavailableError`; programming errors stay what they are."""
+    try:
+        yield
+    except (DBAPIError, *_AWAY) as error:
+        if isinstance(error, _AWAY) or error.connection_invalidated:
             raise StoreUnavailableError("The database", type(error).__name__) from error
+        raise
 
 
 def _create_engine(url: str) -> AsyncEngine:

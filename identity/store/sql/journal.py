@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import and_, delete, or_, update
+from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -74,8 +74,8 @@ class SqlJournal:
             result = await session.execute(delete(RevocationRule).where(spent))
             return int(getattr(result, "rowcount", 0))
 
-    async def _read(self, condition: object) -> tuple[Head, list[NumberedRule]]:
-        query = select(RevocationRule).where(condition).order_by(col(RevocationRule.seq))  # type: ignore[arg-type]
+    async def _read(self, condition: ColumnElement[bool]) -> tuple[Head, list[NumberedRule]]:
+        query = select(RevocationRule).where(condition).order_by(col(RevocationRule.seq))
         async with self._database.transaction() as session:
             head = await _read_head(session)
             rows = (await session.scalars(query)).all()
@@ -104,7 +104,8 @@ async def write_rules(
     `kept` are seconds: the life of the longest token and of the longest session that a rule can match.
     """
     rules = list(rules)
-    query = update(FeedHead).values(seq=FeedHead.seq + len(rules)).returning(FeedHead.epoch, FeedHead.seq)  # type: ignore[arg-type]
+    seq = col(FeedHead.seq)
+    query = update(FeedHead).values(seq=seq + len(rules)).returning(col(FeedHead.epoch), seq)
     epoch, last = (await session.execute(query)).one()
     first = last - len(rules) + 1
     rows = [_row(first + index, rule, now, horizon, kept) for index, rule in enumerate(rules)]

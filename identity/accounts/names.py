@@ -1,0 +1,22 @@
+"""User names: two that a reader would take for the same are the same (U14)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MAX_CHARACTERS = 255
+
+
+def username_key(username: str) -> str:
+    """Returns the form under which a name is looked up: compatibility-normalised, without case."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
+
+
+def is_acceptable(username: str) -> bool:
+    """Tells whether a new account may have this name: 1 to 255 printable characters, no space at either end, no colon."""
+    return (
+        0 < len(username) <= MAX_CHARACTERS
+        and username == username.strip()
+        and username.isprintable()
+        and ":" not in username
+    )

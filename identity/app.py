@@ -1,0 +1,198 @@
+"""The composition root: the only place that knows every part, and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+from fastapi import FastAPI
+
+from identity.accounts.login import Login
+from identity.accounts.passwords import Passwords
+from identity.feed.follower import Follower
+from identity.feed.ledger import Ledger
+from identity.feed.stores import StoreUnavailableError
+from identity.keyring.folder import KeyFolder
+from identity.keyring.live import LiveKeys
+from identity.keyring.states import KeyringError
+from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.grants.client_credentials import ClientCredentialsGrant
+from identity.oauth.grants.password import PasswordGrant
+from identity.oauth.grants.pipeline import TokenPipeline
+from identity.oauth.grants.refresh_token import RefreshTokenGrant
+from identity.oauth.grants.sessions import Sessions
+from identity.oauth.revocation import Revocation
+from identity.settings import ConfigurationError, Settings
+from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
+from identity.store.redis.families import RedisFamilies
+from identity.store.redis.feed import RedisStream
+from identity.store.redis.throttle import RedisThrottle
+from identity.store.registry import RememberingRegistry
+from identity.store.sql.accounts import SqlAccounts
+from identity.store.sql.audit import AuditTrail
+from identity.store.sql.change import SqlChange, changes
+from identity.store.sql.engine import Database
+from identity.store.sql.journal import SqlJournal
+from identity.store.sql.migration import current_revision, newest_revision
+from identity.tokens.access_token import AccessTokenMint
+from identity.web import errors
+from identity.web.addresses import ClientAddress
+from identity.web.cors import CrossOrigin
+from identity.web.openapi import describe
+from identity.web.routes import add_routes, client_paths, public_paths
+from identity.web.services import Services
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two stores, and what is built directly on them; the command line uses them without a web server."""
+
+    database: Database
+    redis: RedisConnection
+    journal: SqlJournal
+    families: RedisFamilies
+    ledger: Ledger[SqlChange]
+    stream: RedisStream
+
+    @classmethod
+    def of(cls, settings: Settings) -> Stores:
+        """Prepares the stores; nothing is opened yet."""
+        database = Database(settings.database_url.get_secret_value())
+        redis = connect(settings.redis_url.get_secret_value())
+        families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
+        journal, stream = SqlJournal(database), RedisStream(redis)
+        begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream, families.end), stream)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.redis.close()
+        await self.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs beside the endpoints and must be started and stopped."""
+
+    stores: Stores
+    follower: Follower
+    keys: LiveKeys
+    passwords: Passwords
+    audit: AuditTrail
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Returns the server, ready to be run. Raises `ConfigurationError` for keys it cannot use; the stores are opened, and
+    looked at, when the server starts."""
+    stores = Stores.of(settings)
+    parts, services = _assemble(settings, stores)
+    app = FastAPI(
+        title="Identity",
+        description="Logs people and programs in, and signs the tokens that services verify.",
+        version="0.1.0",
+        lifespan=_lifespan(settings, parts),
+        redirect_slashes=False,
+    )
+    errors.register(app)
+    add_routes(app, services)
+    describe(app, settings.issuer)
+    app.add_middleware(
+        CrossOrigin,
+        public=public_paths(settings.issuer),
+        registered=client_paths(settings.issuer),
+        origins=services.registry.origins,
+    )
+    app.state.follower = parts.follower
+    return app
+
+
+def load_live_keys(settings: Settings) -> LiveKeys:
+    """Returns the keys, or raises `ConfigurationError`."""
+    try:
+        return LiveKeys(key_folder(settings))
+    except (KeyringError, OSError) as error:
+        raise ConfigurationError([str(error)]) from None
+
+
+def key_folder(settings: Settings) -> KeyFolder:
+    """Returns the keys folder the settings name."""
+    passphrase = settings.keys_passphrase
+    return KeyFolder(settings.keys_dir, passphrase.get_secret_value().encode() if passphrase else None)
+
+
+def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
+    registry = RememberingRegistry(stores.database)
+    follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
+    keys = load_live_keys(settings)
+    passwords = Passwords(settings.password_threads, settings.password_queue)
+    throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
+    login = Login(SqlAccounts(stores.database), passwords, throttle)
+    audit = AuditTrail(stores.database)
+    authentication = ClientAuthentication(registry, settings.default_client)
+    sessions = Sessions(stores.ledger, stores.families)
+    grants = (
+        PasswordGrant(login, registry, stores.families, keys, settings.refresh_absolute_lifetime),
+        RefreshTokenGrant(registry, stores.families, sessions, stores.journal, keys, audit),
+        ClientCredentialsGrant(registry),
+    )
+    mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
+    tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
+    revocation = Revocation(authentication, stores.families, sessions, keys, settings.issuer)
+    address = ClientAddress(settings.trusted_proxies)
+    services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry)
+    return Parts(stores, follower, keys, passwords, audit), services
+
+
+def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await require_usable(settings, parts.stores)
+        await parts.follower.start()
+        tasks = [asyncio.create_task(work()) for work in (parts.follower.run, parts.keys.watch, parts.audit.run)]
+        try:
+            yield
+        finally:
+            parts.follower.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with suppress(StoreUnavailableError):
+                await parts.audit.flush()
+            parts.passwords.close()
+            await parts.stores.close()
+
+    return lifespan
+
+
+async def require_usable(settings: Settings, stores: Stores) -> None:
+    """Raises `ConfigurationError` with one sentence for each store that this server cannot or must not run on."""
+    problems = [problem for problem in (await _sql_problem(settings, stores), await _redis_problem(stores)) if problem]
+    if problems:
+        raise ConfigurationError(problems)
+
+
+async def _sql_problem(settings: Settings, stores: Stores) -> str:
+    try:
+        revision = await current_revision(stores.database)
+        if revision != newest_revision():
+            return f"The database is at revision {revision or 'none'}, not {newest_revision()}; run `identity migrate`."
+        if settings.mode == "serve":
+            async with stores.ledger.change() as change:
+                demo = await change.registrations.demo_rows()
+            if demo:
+                return f"The database holds demo rows ({', '.join(demo)}); start from an empty one."
+    except StoreUnavailableError as error:
+        return f"The database at IDENTITY_DATABASE_URL cannot be reached ({error})."
+    return ""
+
+
+async def _redis_problem(stores: Stores) -> str:
+    try:
+        await require_suitable(stores.redis)
+    except UnsuitableRedisError as error:
+        return str(error)
+    except StoreUnavailableError as error:
+        return f"The Redis at IDENTITY_REDIS_URL cannot be reached ({error})."
+    return ""

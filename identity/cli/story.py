@@ -1,0 +1,58 @@
+"""What `identity dev` prints when everything is ready: the whole story, in commands to copy."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def print_story(issuer: str, resource_url: str, client_secret: str) -> None:
+    """Prints addresses and the story on standard output; lines are never wrapped, so that they can be copied."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]The identity server is ready.[/bold]   {issuer}   (Swagger: {issuer}/docs)")
+    console.print(
+        f"A service that trusts it is ready.  {resource_url}   (Swagger: {resource_url}/docs, button Authorize)\n"
+    )
+    console.print(
+        "People: [bold]alice[/bold] / wonderland (may read orders), [bold]bob[/bold] / builder (may write them too)."
+    )
+    console.print("Paste the story into another terminal:\n")
+    for comment, command in story(issuer, resource_url, client_secret):
+        console.print(f"[dim]# {comment}[/dim]")
+        console.print(command, markup=False)
+    console.print("\n[dim]Ctrl-C stops everything; the next start goes on where this one ended.[/dim]")
+
+
+def story(issuer: str, resource_url: str, client_secret: str) -> list[tuple[str, str]]:
+    """Returns the story as (comment, shell command) pairs. They need curl and sed only, and a test runs them."""
+    return [
+        (
+            "log in as alice",
+            f"TOKENS=$(curl -s {issuer}/token -d grant_type=password -d username=alice -d password=wonderland)",
+        ),
+        ("keep the two tokens", 'ACCESS=$(echo "$TOKENS" | sed \'s/.*"access_token":"\\([^"]*\\)".*/\\1/\')'),
+        ("", 'REFRESH=$(echo "$TOKENS" | sed \'s/.*"refresh_token":"\\([^"]*\\)".*/\\1/\')'),
+        ("alice may read orders: 200", f'curl -si {resource_url}/orders -H "Authorization: Bearer $ACCESS"'),
+        (
+            "but not write them: 403 insufficient_scope",
+            f'curl -si {resource_url}/orders -H "Authorization: Bearer $ACCESS" --json \'{{"item":"tea"}}\'',
+        ),
+        (
+            "refresh: a new pair of tokens",
+            f'TOKENS=$(curl -s {issuer}/token -d grant_type=refresh_token -d refresh_token="$REFRESH")',
+        ),
+        ("", 'REFRESH=$(echo "$TOKENS" | sed \'s/.*"refresh_token":"\\([^"]*\\)".*/\\1/\')'),
+        ("log out", f'curl -si {issuer}/revoke -d token="$REFRESH"'),
+        (
+            "the session is over: invalid_grant",
+            f'curl -s {issuer}/token -d grant_type=refresh_token -d refresh_token="$REFRESH"',
+        ),
+        (
+            "and the service refuses the old access token at once: 401",
+            f'curl -si {resource_url}/me -H "Authorization: Bearer $ACCESS"',
+        ),
+        (
+            "a program logs in for itself",
+            f"curl -s {issuer}/token -u demo-service:{client_secret} -d grant_type=client_credentials",
+        ),
+        ("rotate the signing keys; nobody notices", "identity keys rotate"),
+    ]

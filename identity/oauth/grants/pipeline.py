@@ -1,0 +1,149 @@
+"""The token endpoint's phases, which every grant goes through in the same order and none can forget.
+
+1  authenticate the client          wrong or unknown: invalid_client, before anything about the grant is said
+2  choose the grant                 unknown: unsupported_grant_type; not this client's: unauthorized_client
+3  prepare                          scope, resource, person: all that can be refused without consequence
+4  carry out                        the one step that changes something, and the last that can fail
+5  mint                             CPU only
+6  record                           cannot fail the answer
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from identity.feed.follower import Follower
+from identity.feed.picture import Picture
+from identity.keyring.live import LiveKeys
+from identity.models import AuditEvent
+from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnauthorizedClient, UnsupportedGrantType
+from identity.oauth.registry import RegisteredClient
+from identity.oauth.requests import TokenRequest
+from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """The token endpoint's answer (RFC 6749 section 5.1)."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scopes: tuple[str, ...]
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request whose client is authenticated. `revision` is the feed head seen before anything else was read."""
+
+    request: TokenRequest
+    client: RegisteredClient
+    picture: Picture
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """What a grant decided: what to mint, and the refresh token that goes with it."""
+
+    grant: AccessTokenGrant
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+class Grant(Protocol):
+    """One grant type. `prepare` may be repeated at will; `carry_out` is called once, with what `prepare` returned."""
+
+    @property
+    def name(self) -> str:
+        """The value of `grant_type` that means this grant."""
+
+    async def prepare(self, asked: Asked) -> Any:
+        """Phase 3: checks everything that can be checked, and changes nothing."""
+
+    async def carry_out(self, asked: Asked, prepared: Any) -> Authorization:
+        """Phase 4: does the one thing that changes something."""
+
+
+class Audit(Protocol):
+    """Takes events; never waits, never fails."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Queues an event."""
+
+
+class TokenPipeline:
+    """Answers token requests."""
+
+    def __init__(
+        self,
+        authentication: ClientAuthentication,
+        grants: Iterable[Grant],
+        follower: Follower,
+        keys: LiveKeys,
+        mint: AccessTokenMint,
+        audit: Audit,
+    ) -> None:
+        self._authentication = authentication
+        self._grants = {grant.name: grant for grant in grants}
+        self._follower = follower
+        self._keys = keys
+        self._mint = mint
+        self._audit = audit
+
+    @property
+    def grant_types(self) -> tuple[str, ...]:
+        """The grants this server has, for the metadata."""
+        return tuple(self._grants)
+
+    async def answer(self, request: TokenRequest) -> TokenResponse:
+        """Returns the tokens, or raises an `OAuthError`; `StoreUnavailableError` when a store must be asked and is away."""
+        picture = self._follower.require_fresh()
+        revision = picture.head.seq
+        client = await self._authentication.client(request.credentials)
+        asked = Asked(request, client, picture, revision)
+        try:
+            grant = self._choose(asked)
+            authorization = await grant.carry_out(asked, await grant.prepare(asked))
+        except OAuthError as error:
+            self._record_refusal(asked, error)
+            raise
+        token = self._mint.mint(self._keys.now.signer, authorization.grant, int(time.time()))
+        self._record(asked, authorization)
+        return TokenResponse(token, self._mint.lifetime, authorization.grant.scopes, authorization.refresh_token)
+
+    def _choose(self, asked: Asked) -> Grant:
+        name = asked.request.grant_type
+        if not name:
+            raise InvalidRequest("The parameter grant_type is missing.")
+        if name not in self._grants:
+            raise UnsupportedGrantType("The grant type is not supported.")
+        if name not in asked.client.grant_types:
+            raise UnauthorizedClient("The client may not use this grant type.")
+        return self._grants[name]
+
+    def _record(self, asked: Asked, authorization: Authorization) -> None:
+        # A refresh is neither a login nor a decision, and there are hundreds a second: Redis knows them, the trail does not.
+        if asked.request.grant_type == "refresh_token":
+            return
+        grant = authorization.grant
+        self._audit.record(_event("token.issued", asked, grant.subject, grant.grant_id or ""))
+
+    def _record_refusal(self, asked: Asked, error: OAuthError) -> None:
+        if isinstance(error, InvalidGrant):
+            self._audit.record(_event("token.refused", asked, error.subject, "", error.detail))
+
+
+def _event(event: str, asked: Asked, subject: str, grant_id: str, detail: str = "") -> AuditEvent:
+    name = asked.request.grant_type
+    return AuditEvent(
+        event=event,
+        subject=subject,
+        client_id=asked.client.client_id,
+        grant_id=grant_id,
+        address=asked.request.address,
+        detail=f"{name}: {detail}" if detail else name,
+    )

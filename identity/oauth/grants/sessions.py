@@ -1,0 +1,61 @@
+"""Sessions: what their access tokens say, and how they end.
+
+A session is a family of refresh tokens and everything issued under its `grant_id`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from identity.feed.ledger import Ledger
+from identity.feed.rules import Rule
+from identity.models import AuditEvent
+from identity.oauth.registry import Person
+from identity.oauth.scopes import ROLES_SCOPE
+from identity.tokens.access_token import AccessTokenGrant
+from identity.tokens.refresh_token import Families, Family
+from identity.verifier.profile import RuleKind
+
+
+class Sessions:
+    """Ends sessions. `ledger` orders the rule; the family goes with it."""
+
+    def __init__(self, ledger: Ledger[Any], families: Families) -> None:
+        self._ledger = ledger
+        self._families = families
+
+    async def end(self, event: AuditEvent) -> None:
+        """Ends the grant `event.grant_id`: when this returns, its refresh token is dead and the rule that refuses its access
+        tokens is on its way to every verifier. Ending it again is harmless, and finishes what a failure left undone."""
+        async with self._ledger.change() as change:
+            is_over = await change.has_ended(event.grant_id)
+            if not is_over:
+                change.revoke(Rule.ending(RuleKind.GRANT, event.grant_id))
+                change.record(event)
+        if is_over:
+            await self._families.end(event.grant_id)
+            await self._ledger.catch_up()
+
+    async def revoke_token(self, token_id: str, event: AuditEvent) -> None:
+        """Refuses one access token that belongs to no session."""
+        async with self._ledger.change() as change:
+            change.revoke(Rule.revoking(RuleKind.TOKEN, token_id))
+            change.record(event)
+
+
+def access_of(
+    family: Family, scopes: tuple[str, ...], token_type: str, person: Person, revision: int
+) -> AccessTokenGrant:
+    """Returns what an access token of this family says, at the login and at every refresh."""
+    return AccessTokenGrant(
+        subject=family.subject,
+        client_id=family.client_id,
+        audience=family.audience,
+        token_type=token_type,
+        scopes=scopes,
+        revision=revision,
+        grant_id=family.family,
+        auth_time=family.auth_time,
+        authentication_methods=family.authentication_methods,
+        roles=person.roles if ROLES_SCOPE in scopes else None,
+    )

@@ -1,0 +1,36 @@
+"""The requests of the protocol endpoints, parsed once: nobody reads a form or a header again after this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentials:
+    """How a client presented itself, unverified. No `client_id` means that the request names no client."""
+
+    client_id: str | None
+    secret: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request to the token endpoint (RFC 6749 section 4). Absent and empty parameters are None or empty."""
+
+    grant_type: str
+    credentials: ClientCredentials
+    address: str
+    scopes: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRequest:
+    """A request to the revocation endpoint (RFC 7009 section 2.1). The type hint is only a hint, and is not needed."""
+
+    token: str = field(repr=False)
+    credentials: ClientCredentials
+    address: str

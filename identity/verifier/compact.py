@@ -1,0 +1,146 @@
+"""Compact JWS (RFC 7515 section 7.1), parsed strictly: one token has one spelling, and garbage costs next to nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from binascii import a2b_base64
+from typing import Final, NamedTuple, NoReturn
+
+from identity.verifier.errors import InvalidToken, Refusal
+from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, MAX_KEY_ID_CHARACTERS, MAX_TOKEN_BYTES
+
+MAX_NESTING: Final = 16
+
+_TYPES: Final = frozenset({ACCESS_TOKEN_TYPE, "application/" + ACCESS_TOKEN_TYPE})
+
+_FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "jku", "x5u", "jwk", "x5c", "x5t", "x5t#S256"})
+"""Extensions we do not know, other encodings of the payload, and keys that the token itself would bring (V04)."""
+
+_ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+_REFUSED: Final = ord("!")
+_TO_STANDARD: Final = bytes(
+    byte if byte in _ALPHABET or byte == ord(".") else {ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, _REFUSED)
+    for byte in range(256)
+)
+"""base64url to base64 for strict `a2b_base64`. Whatever is not base64url becomes `!`, which that refuses: `+`, `/`, `=`,
+whitespace and control characters never get through (V02)."""
+
+_PADDING: Final = (b"", b"", b"==", b"=")
+_LAST: Final = (frozenset[int](), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
+"""Last characters whose unused bits are zero, by length modulo 4. Others would be a second spelling of the same bytes."""
+
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKETS = re.compile(rb"[\[\]{}]")
+
+
+class UnverifiedToken(NamedTuple):
+    """A token in its parts, none of which may be believed. `header_segment` is still encoded."""
+
+    header_segment: bytes
+    payload: bytes
+    signature: bytes
+    signing_input: bytes
+
+
+def to_bytes(token: str) -> bytes:
+    """Returns the token as bytes if its size is allowed (V09) and it is ASCII; nothing else is looked at."""
+    if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+        raise InvalidToken(Refusal.MALFORMED, "too long or not ASCII")
+    return token.encode()
+
+
+def split(token: bytes) -> UnverifiedToken:
+    """Takes a token apart, or raises `InvalidToken`: three non-empty segments of canonical base64url, no JSON read."""
+    segments = token.translate(_TO_STANDARD).split(b".")
+    if len(segments) != 3:
+        raise InvalidToken(Refusal.MALFORMED, "not three segments")
+    header, payload, signature = segments
+    if not header:
+        raise InvalidToken(Refusal.MALFORMED, "empty segment")
+    end_of_input = len(header) + len(payload) + 1
+    return UnverifiedToken(header, _decode(payload), _decode(signature), token[:end_of_input])
+
+
+def read_key_id(header_segment: bytes) -> str:
+    """Returns the `kid` of a header that asks for nothing but what we do, or raises `InvalidToken` (V01, V03, V04, V09)."""
+    try:
+        header = strict_json_object(_decode(header_segment))
+    except ValueError as error:
+        raise InvalidToken(Refusal.MALFORMED, "header is not strict JSON") from error
+    if not _FORBIDDEN_HEADERS.isdisjoint(header):
+        raise InvalidToken(Refusal.FORBIDDEN_HEADER)
+    if header.get("alg") != ALGORITHM:
+        raise InvalidToken(Refusal.WRONG_ALGORITHM)
+    media_type = header.get("typ")
+    if not isinstance(media_type, str) or media_type.lower() not in _TYPES:
+        raise InvalidToken(Refusal.WRONG_TYPE)
+    kid = header.get("kid")
+    if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KEY_ID_CHARACTERS:
+        raise InvalidToken(Refusal.MALFORMED, "kid is missing or too long")
+    return kid
+
+
+def strict_json_object(data: bytes) -> dict[str, object]:
+    """Returns a JSON object in which nothing is ambiguous, or raises `ValueError` (V08, V09).
+
+    UTF-8 without BOM, no duplicate members, finite numbers, no NUL or lone surrogate in a string, at most 16 levels deep.
+    """
+    if data.count(b"{") + data.count(b"[") > MAX_NESTING and _depth(data) > MAX_NESTING:
+        raise ValueError("nested too deep")
+    text = data.decode().strip(" \t\r\n")
+    value, end = _decoder.raw_decode(text)
+    if end != len(text) or value.__class__ is not dict:
+        raise ValueError("not one JSON object")
+    if "\\u" in text:
+        _refuse_unwritable(value)
+    members: dict[str, object] = value
+    return members
+
+
+def _decode(segment: bytes) -> bytes:
+    remainder = len(segment) & 3
+    if (remainder and segment[-1] not in _LAST[remainder]) or not segment:
+        raise InvalidToken(Refusal.MALFORMED, "segment is empty or not canonical base64url")
+    try:
+        return a2b_base64(segment + _PADDING[remainder], strict_mode=True)
+    except ValueError as error:
+        raise InvalidToken(Refusal.MALFORMED, "segment is not base64url") from error
+
+
+def _depth(data: bytes) -> int:
+    """Returns how deep the brackets nest. Counted beforehand, because the parser would recurse (CVE-2025-61920)."""
+    deepest = depth = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse_unwritable(value: object) -> None:
+    written = json.dumps(value, ensure_ascii=False)
+    written.encode()
+    if "\\u0000" in written:
+        raise ValueError("NUL in a string")
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("duplicate member")
+    return members
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("number out of range")
+    return number
+
+
+_decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)

@@ -1,0 +1,165 @@
+"""Talking to the issuer: discovery and bounded requests to its own origin, nowhere else (V19)."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import httpx2
+
+from identity.verifier.compact import strict_json_object
+from identity.verifier.profile import FEED_METADATA, JWKS_MAX_AGE, MAX_JWKS_BYTES
+
+_WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
+_MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])", re.IGNORECASE)
+
+
+class FetchFailed(Exception):
+    """The issuer did not give a usable answer. `status` is that of the answer, 0 when there was none."""
+
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` is absent when it offers none."""
+
+    jwks_uri: str
+    feed: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer with status 200. `max_age` is in seconds, absent when the issuer did not say."""
+
+    body: bytes
+    max_age: int | None
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds a JWKS answer may be used before it is fetched again."""
+        return JWKS_MAX_AGE if self.max_age is None else min(self.max_age, JWKS_MAX_AGE)
+
+
+def check_issuer(issuer: str) -> httpx2.URL:
+    """Returns the issuer's address: https, or http on loopback; no user, query or fragment. Otherwise `ValueError`."""
+    try:
+        url = httpx2.URL(issuer)
+    except httpx2.InvalidURL as error:
+        raise ValueError("the issuer is not a URL") from error
+    if url.userinfo or url.query or "?" in issuer or "#" in issuer or not url.host:
+        raise ValueError("the issuer must be an address without user, query and fragment")
+    if url.scheme != "https" and not (url.scheme == "http" and _is_loopback(url.host)):
+        raise ValueError("the issuer must use https; http is for loopback addresses only")
+    return url
+
+
+def discovery_address(issuer: httpx2.URL) -> httpx2.URL:
+    """Returns where the metadata is: the well-known part goes between host and path (RFC 8414 section 3.1)."""
+    return issuer.copy_with(path=_WELL_KNOWN + issuer.path.rstrip("/"))
+
+
+class IssuerClient:
+    """Connections to one issuer, for one event loop. TLS is verified, redirects and proxies are not followed."""
+
+    def __init__(self, issuer: str, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._issuer = issuer
+        self._address = check_issuer(issuer)
+        # Without `trust_env`, neither a proxy nor a .netrc of the environment can come between.
+        self._http = httpx2.AsyncClient(
+            verify=ssl_context or ssl.create_default_context(), follow_redirects=False, trust_env=False, timeout=None
+        )
+        self._metadata: Metadata | None = None
+
+    async def metadata(self, *, fresh: bool = False) -> Metadata:
+        """Returns the metadata, fetched once unless `fresh`; its issuer is exactly ours, its addresses at our origin."""
+        if self._metadata is None or fresh:
+            answer = await self.get(str(discovery_address(self._address)), limit=MAX_JWKS_BYTES)
+            self._metadata = self._read_metadata(answer.body)
+        return self._metadata
+
+    async def get(self, address: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
+        """Returns an answer of at most `limit` bytes, unpacked ones included, or raises `FetchFailed` or `httpx2.HTTPError`.
+
+        There is no timeout here: whoever asks knows how long is too long.
+        """
+        asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})}
+        async with self._http.stream("GET", address, headers=asked) as response:
+            if response.status_code != 200:
+                raise FetchFailed(f"status {response.status_code}", response.status_code)
+            body = await _read(response, limit)
+        return Answer(_unpacked(body, response.headers.get("content-encoding", ""), limit), _max_age(response))
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        await self._http.aclose()
+
+    def _read_metadata(self, body: bytes) -> Metadata:
+        try:
+            document = strict_json_object(body)
+        except ValueError as error:
+            raise FetchFailed("the metadata is not strict JSON") from error
+        if document.get("issuer") != self._issuer:
+            raise FetchFailed("the metadata is that of another issuer")
+        feed = document.get(FEED_METADATA)
+        return Metadata(self._own(document.get("jwks_uri")), None if feed is None else self._own(feed))
+
+    def _own(self, address: object) -> str:
+        """Returns an address of the metadata if it is at the issuer's origin: keys and secrets go nowhere else."""
+        if not isinstance(address, str):
+            raise FetchFailed("the metadata lacks an address")
+        try:
+            url = httpx2.URL(address)
+        except httpx2.InvalidURL as error:
+            raise FetchFailed("the metadata has a malformed address") from error
+        if url.userinfo or _origin(url) != _origin(self._address):
+            raise FetchFailed("the metadata names an address outside the issuer's origin")
+        return address
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+async def _read(response: httpx2.Response, limit: int) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > limit:
+            raise FetchFailed("the answer is too large")
+    return bytes(body)
+
+
+def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+    if not encoding or encoding.lower() == "identity":
+        return body
+    if encoding.lower() != "gzip":
+        raise FetchFailed("the answer has an encoding nobody asked for")
+    # Never more than `limit` bytes come out, however few went in: a small answer may unpack to gigabytes.
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacking.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise FetchFailed("the answer cannot be unpacked") from error
+    if len(unpacked) > limit or not unpacking.eof:
+        raise FetchFailed("the answer is too large or cut off")
+    return unpacked
+
+
+def _max_age(response: httpx2.Response) -> int | None:
+    found = _MAX_AGE.search(response.headers.get("cache-control", ""))
+    return int(found[1]) if found else None

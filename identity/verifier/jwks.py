@@ -1,0 +1,168 @@
+"""The issuer's public keys by `kid`: looking one up never waits, and an issuer that hangs takes nothing away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from identity.verifier.backoff import Backoff
+from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
+from identity.verifier.issuer import IssuerClient
+from identity.verifier.profile import MAX_JWKS_BYTES, RuleKind, rule_digest
+from identity.verifier.public_keys import read_jwks
+
+FETCH_SECONDS: Final = 2.0
+"""A fetch, discovery included, is over after this time, whatever the issuer does (V19)."""
+
+_SHORTEST_LIFETIME: Final = 5.0
+"""Seconds; an issuer that says `max-age=0` is asked this often, not in a loop."""
+
+_never: Final = float("-inf")
+
+log = logging.getLogger("identity.verifier")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """`cooldown`: seconds between fetches that unknown kids may cause. `max_stale`: seconds keys outlive the last fetch."""
+
+    cooldown: float
+    max_stale: float
+
+
+class KeySet:
+    """The keys of one issuer. All times are of the monotonic clock handed in.
+
+    `usable_until` is when the keys are too old to be believed; `generation` changes whenever a key comes or goes, so that
+    whoever remembers something about a key can forget it.
+    """
+
+    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float]) -> None:
+        self._limits = limits
+        self._monotonic = monotonic
+        self._keys: dict[str, RSAPublicKey] = {}
+        self._withdrawn: set[bytes] = set()
+        self._flight: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._client: IssuerClient | None = None
+        self._backoff = Backoff(0.2, 5.0)
+        self._pause = 0.0
+        self._last_search = _never
+        self._failure = "not fetched yet"
+        self.fetched_at = _never
+        self.usable_until = _never
+        self.generation = 0
+
+    @property
+    def kids(self) -> tuple[str, ...]:
+        """The kids held, none of them withdrawn."""
+        return tuple(self._keys)
+
+    def get(self, kid: str) -> RSAPublicKey | None:
+        """Returns the key if it is known and not withdrawn. `kid` is compared, never interpreted (V11)."""
+        return self._keys.get(kid)
+
+    async def find(self, kid: str) -> RSAPublicKey:
+        """Returns the key, asking the issuer if it is unknown: one fetch at a time and per cooldown (V17).
+
+        Raises `InvalidToken` when there is no such key and `KeysUnavailable` when nobody can tell.
+        """
+        if rule_digest(RuleKind.KEY, kid) in self._withdrawn:
+            raise InvalidToken(Refusal.WITHDRAWN_KEY)
+        if not self._is_usable():
+            await self._first_keys()
+        elif kid not in self._keys:
+            await self._search()
+        if (key := self._keys.get(kid)) is None:
+            raise InvalidToken(Refusal.UNKNOWN_KEY)
+        return key
+
+    def withdraw(self, digest: bytes) -> None:
+        """Makes the key with this `rule_digest` unacceptable for good, whatever a JWKS or a snapshot says (K06)."""
+        if digest in self._withdrawn:
+            return
+        self._withdrawn.add(digest)
+        self._replace(self._keys)
+
+    def refresh_soon(self) -> None:
+        """Has the keys fetched again at once, in the background."""
+        self._wake.set()
+
+    def attach(self, client: IssuerClient) -> None:
+        """Starts over with the connections of another event loop or process; the keys stay."""
+        self._client = client
+        self._flight = None
+        self._wake = asyncio.Event()
+        self._pause = 0.0
+
+    async def keep_fresh(self) -> None:
+        """Fetches the keys ahead of their expiry, for ever. Failures are repeated with a growing pause."""
+        while True:
+            try:
+                async with asyncio.timeout(self._pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self._refresh()
+
+    def _is_usable(self) -> bool:
+        return self._monotonic() < self.usable_until
+
+    async def _first_keys(self) -> None:
+        """Waits for a fetch that is under way or was never tried; in between, nobody waits for a dead issuer."""
+        if self._flight is not None or self._failure == "not fetched yet":
+            await self._refresh()
+        if not self._is_usable():
+            raise KeysUnavailable(self._failure)
+
+    async def _search(self) -> None:
+        now = self._monotonic()
+        if self._flight is None:
+            if now - self._last_search < self._limits.cooldown:
+                return
+            self._last_search = now
+        await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Joins the fetch under way or starts one. A caller that is cancelled leaves it running for the others."""
+        if self._flight is None:
+            self._flight = asyncio.get_running_loop().create_task(self._fetch())
+        await asyncio.shield(self._flight)
+
+    async def _fetch(self) -> None:
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                lifetime = await self._fetch_once()
+        except Exception as error:  # whatever went wrong, good keys stay and the next fetch may succeed (CVE-2026-48524)
+            self._failure = f"{type(error).__name__}: {error}"
+            self._pause = self._backoff.next()
+            log.warning("the keys of the issuer could not be fetched: %s", self._failure)
+        else:
+            self._failure = ""
+            self._backoff.reset()
+            self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
+        finally:
+            self._flight = None
+
+    async def _fetch_once(self) -> float:
+        assert self._client is not None
+        sent_at = self._monotonic()
+        metadata = await self._client.metadata(fresh=bool(self._failure))
+        answer = await self._client.get(metadata.jwks_uri, limit=MAX_JWKS_BYTES)
+        self._replace(read_jwks(answer.body))
+        self.fetched_at = sent_at
+        self.usable_until = sent_at + self._limits.max_stale
+        return max(_SHORTEST_LIFETIME, answer.lifetime)
+
+    def _replace(self, keys: dict[str, RSAPublicKey]) -> None:
+        usable = {kid: key for kid, key in keys.items() if rule_digest(RuleKind.KEY, kid) not in self._withdrawn}
+        if usable != self._keys:  # keys are compared by their numbers
+            self._keys = usable
+            self.generation += 1

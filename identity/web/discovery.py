@@ -1,0 +1,39 @@
+"""The metadata documents and the JWKS: what clients and services find everything else by."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from identity.oauth.metadata import metadata
+from identity.oauth.scopes import SERVER_SCOPES
+from identity.web.services import Services
+
+
+class Discovery:
+    """Serves what is public. The issuer is configuration: no header of a request ever shows in an answer (A60)."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        settings = services.settings
+        self._jwks_cache = f"public, max-age={settings.jwks_max_age}"
+
+    async def metadata(self, _request: Request) -> Response:
+        """Answers both well-known documents (RFC 8414, OpenID Connect Discovery)."""
+        services = self._services
+        scopes = (await services.registry.resources()).scopes | SERVER_SCOPES
+        document = metadata(services.settings.issuer, services.tokens.grant_types, scopes)
+        return Response(
+            json.dumps(document).encode(), 200, {"Cache-Control": "public, max-age=300"}, "application/json"
+        )
+
+    async def jwks(self, request: Request) -> Response:
+        """Answers the JWKS (RFC 7517), or 304 when the caller has this version (K03)."""
+        published = self._services.keys.now.published
+        etag = f'"{published.version}"'
+        headers = {"Cache-Control": self._jwks_cache, "ETag": etag}
+        if request.headers.get("if-none-match") == etag:
+            return Response(b"", 304, headers)
+        return Response(published.body, 200, headers, "application/json")

@@ -1,0 +1,28 @@
+"""What the endpoints are given by the composition root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from identity.feed.follower import Follower
+from identity.keyring.live import LiveKeys
+from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.grants.pipeline import TokenPipeline
+from identity.oauth.registry import Registry
+from identity.oauth.revocation import Revocation
+from identity.settings import Settings
+from identity.web.addresses import ClientAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything an endpoint may use; made once for each process."""
+
+    settings: Settings
+    keys: LiveKeys
+    follower: Follower
+    authentication: ClientAuthentication
+    tokens: TokenPipeline
+    revocation: Revocation
+    address: ClientAddress
+    registry: Registry
