@@ -1,0 +1,116 @@
+"""The identity server under test: a private Valkey, fresh keys, tables and the demo's rows, all in one temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from benchmarks.processes import HOST, OTHER_CORE, Server
+from identity.app import Stores, load_live_keys
+from identity.cli.dev import DevOptions, _environment, _prepare
+from identity.settings import load_settings
+from identity.store.embedded import EmbeddedValkey
+from identity.tokens.refresh_token import Family, Generation, new_family, write_token
+
+T = TypeVar("T")
+
+PORT = 18700
+RESOURCE_PORT = 18701
+REFRESH = {"path": "/token", "form": "client_id=demo"}
+
+
+class IdentityServer:
+    """Prepares and runs the server as `identity dev` does, pinned. Use it in a `with` block."""
+
+    def __init__(self, folder: Path) -> None:
+        options = DevOptions(HOST, PORT, RESOURCE_PORT, folder)
+        self.options = options
+        self.valkey = EmbeddedValkey(folder)
+        self._environment = {
+            **_environment(options, self.valkey.url),
+            "IDENTITY_KEYS_DIR": str(folder / "keys"),
+            # The throttles are for guessers: here one person logs in thousands of times from one address.
+            "IDENTITY_LOGIN_ATTEMPTS": "1000000",
+            "IDENTITY_LOGIN_ATTEMPTS_PER_ADDRESS": "1000000",
+        }
+        self.settings = load_settings(self._environment)
+
+    def __enter__(self) -> IdentityServer:
+        self.valkey.start()
+        try:
+            assert self.valkey.process_id
+            os.sched_setaffinity(self.valkey.process_id, {OTHER_CORE})
+            self.notes = asyncio.run(_prepare(self.settings, self.options))
+            self.keys = load_live_keys(self.settings).now
+            self.server = self.start_process(PORT)
+        except BaseException:
+            self.valkey.stop()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        try:
+            self.server.stop()
+        finally:
+            self.valkey.stop()
+
+    def start_process(self, port: int) -> Server:
+        """Starts one server process; it answers 200 when this returns."""
+        argv = [sys.executable, "-m", "identity.cli.process", HOST, str(port)]
+        return Server(argv, port, "/health/ready", self._environment)
+
+    @property
+    def issuer(self) -> str:
+        """The issuer of the tokens."""
+        return self.settings.issuer
+
+    @property
+    def resource_credential(self) -> str:
+        """Name and secret of the resource `orders`, for the revocation feed."""
+        return f"orders:{self.notes.resource_secret}"
+
+    @property
+    def basic(self) -> str:
+        """The header by which the confidential client authenticates."""
+        return "Authorization: Basic " + base64.b64encode(f"demo-service:{self.notes.client_secret}".encode()).decode()
+
+    def with_stores(self, work: Callable[[Stores], Awaitable[T]]) -> T:
+        """Runs something on the stores, in this process."""
+
+        async def run() -> T:
+            stores = Stores.of(self.settings)
+            try:
+                return await work(stores)
+            finally:
+                await stores.close()
+
+        return asyncio.run(run())
+
+    def sessions(self, count: int) -> list[str]:
+        """Returns refresh tokens of new sessions of alice, stored as a login stores them; logging in would take 18 ms each."""
+
+        async def make(stores: Stores) -> list[str]:
+            families = await self.new_families(stores, count)
+            for start in range(0, count, 500):
+                await asyncio.gather(*map(stores.families.begin, families[start : start + 500]))
+            return [write_token(self.keys.authenticator, Generation(family.family, 0)) for family in families]
+
+        return self.with_stores(make)
+
+    async def new_families(self, stores: Stores, count: int) -> list[Family]:
+        """Returns what `count` logins of alice would be granted; nothing is stored."""
+        async with stores.ledger.change() as change:
+            alice = next(user.subject for user in await change.registrations.users() if user.username == "alice")
+        head, now = await stores.journal.head(), int(time.time())
+        lives_until = now + self.settings.refresh_absolute_lifetime
+        audience, scopes = self.options.resource_url, ("orders:read",)
+        return [
+            Family(new_family(self.keys.authenticator), alice, "demo", scopes, audience, now, ("pwd",), head.seq, lives_until)
+            for _ in range(count)
+        ]
