@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
+from identity.administration.keys import KeyRules
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
@@ -23,11 +24,13 @@ from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
 from identity.oauth.grants.sessions import Sessions
+from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
 from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
+from identity.store.redis.publications import RedisPublications
 from identity.store.redis.throttle import RedisThrottle
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.accounts import SqlAccounts
@@ -36,6 +39,7 @@ from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.migration import current_revision, newest_revision
+from identity.store.sql.registrations import Registrations
 from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
@@ -122,6 +126,16 @@ def key_folder(settings: Settings) -> KeyFolder:
     return KeyFolder(settings.keys_dir, passphrase.get_secret_value().encode() if passphrase else None)
 
 
+def key_rules(settings: Settings) -> KeyRules:
+    """Returns how keys are made and when they move on."""
+    return KeyRules(
+        bits=settings.key_bits,
+        publication_seconds=settings.publication_seconds,
+        token_horizon=settings.token_horizon,
+        session_lifetime=settings.refresh_absolute_lifetime,
+    )
+
+
 def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
@@ -139,7 +153,7 @@ def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
     )
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
     tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
-    revocation = Revocation(authentication, stores.families, sessions, keys, settings.issuer)
+    revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     address = ClientAddress(settings.trusted_proxies)
     services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry)
     return Parts(stores, follower, keys, passwords, audit), services
@@ -150,7 +164,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await require_usable(settings, parts.stores)
         await parts.follower.start()
-        tasks = [asyncio.create_task(work()) for work in (parts.follower.run, parts.keys.watch, parts.audit.run)]
+        watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
+        tasks = [asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())]
         try:
             yield
         finally:
@@ -179,8 +194,8 @@ async def _sql_problem(settings: Settings, stores: Stores) -> str:
         if revision != newest_revision():
             return f"The database is at revision {revision or 'none'}, not {newest_revision()}; run `identity migrate`."
         if settings.mode == "serve":
-            async with stores.ledger.change() as change:
-                demo = await change.registrations.demo_rows()
+            async with stores.database.read() as session:
+                demo = await Registrations(session).demo_rows()
             if demo:
                 return f"The database holds demo rows ({', '.join(demo)}); start from an empty one."
     except StoreUnavailableError as error:

@@ -75,6 +75,11 @@ class Settings(BaseModel):
     feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
     trusted_proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For counts; comma separated.")
 
+    bootstrap_admin_username: str | None = Field(None, description="First administrator, made while there is nobody.")
+    bootstrap_admin_password: SecretStr | None = Field(
+        None, description="Their password; remove it after the first start."
+    )
+
     login_attempts: int = Field(10, ge=1, description="Wrong passwords per account and 15 minutes.")
     login_attempts_per_address: int = Field(100, ge=1, description="Wrong passwords per address and 15 minutes.")
     password_threads: int = Field(0, ge=0, description="Threads that hash passwords; 0 means one for each core.")
@@ -168,7 +173,7 @@ def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
     return values, problems
 
 
-_SECRETS = frozenset({"database_url", "redis_url", "keys_passphrase"})
+_SECRETS = frozenset({"database_url", "redis_url", "keys_passphrase", "bootstrap_admin_password"})
 
 
 def _read_secret(

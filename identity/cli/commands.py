@@ -1,22 +1,28 @@
-"""The table of commands. Each is a few lines over `administration/`; errors become one sentence and exit code 1 or 2."""
+"""The table of commands. Each is a few lines over `administration/`; what goes wrong is one sentence and exit code 1 or 2."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from identity.cli import dev as dev_command
+from identity.cli import keys, registrations, users
+from identity.cli.office import Office, work_in_office
+from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from identity.cli.output import print_done
+from identity.cli.process import refuse, serve_forever
+from identity.settings import ConfigurationError, load_settings
+from identity.store.sql.migration import migrate as migrate_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An identity server for microservices.")
-
-DataDir = Annotated[Path, typer.Option("--data-dir", envvar="IDENTITY_DATA_DIR", help="Folder of the embedded stores.")]
-
-
-@app.callback()
-def _root() -> None:
-    """An identity server for microservices."""
+app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
+app.add_typer(registrations.clients, name="clients")
+app.add_typer(registrations.resources, name="resources")
+app.add_typer(registrations.roles, name="roles")
 
 
 @app.command()
@@ -24,7 +30,55 @@ def dev(
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the identity server.")] = 8000,
     resource_port: Annotated[int, typer.Option(help="Port of the example service.")] = 8001,
-    data_dir: DataDir = Path(".identity"),
+    data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Run everything on this machine: server, stores, example service, demo people. For development only."""
     raise typer.Exit(dev_command.run(dev_command.DevOptions(host, port, resource_port, data_dir)))
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Server processes; one for each core.")] = 1,
+) -> None:
+    """Run the server in production, with the settings of the environment."""
+    try:
+        serve_forever(load_settings(os.environ), host, port, workers)
+    except ConfigurationError as error:
+        raise typer.Exit(refuse(error.problems)) from None
+
+
+@app.command()
+def migrate(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Bring the database to this version's tables; harmless to repeat, and for several replicas at once."""
+
+    async def work(office: Office) -> str:
+        return await migrate_database(office.stores.database)
+
+    revision = work_in_office(data_dir, work)
+    print_done(f"The database is at revision {revision}.", {"revision": revision}, as_json)
+
+
+@app.command()
+def revoke(
+    token: Annotated[str | None, typer.Option(help="A token's grant; - reads the token from standard input.")] = None,
+    session: Annotated[str | None, typer.Option(help="A session, by its grant_id.")] = None,
+    user: Annotated[str | None, typer.Option(help="Everything a person has.")] = None,
+    client: Annotated[str | None, typer.Option(help="Everything issued to a client.")] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """End a token, a session, or everything of a person or client, at every service."""
+    named = {"token": token, "session": session, "user": user, "client": client}
+    chosen = {what: value for what, value in named.items() if value is not None}
+    if len(chosen) != 1:
+        raise typer.BadParameter("Give exactly one of --token, --session, --user, --client.")
+    ((what, value),) = chosen.items()
+    value = sys.stdin.readline().strip() if (what, value) == ("token", "-") else value
+
+    async def work(office: Office) -> None:
+        await getattr(office.revocation, what)(value)
+
+    work_in_office(data_dir, work)
+    print_done("Revoked.", {"revoked": what}, as_json)

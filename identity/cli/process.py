@@ -6,10 +6,18 @@ import asyncio
 import logging
 import os
 import sys
+from contextlib import closing
+from typing import Any
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
+from identity.accounts.passwords import Passwords
+from identity.administration.bootstrap import make_first_administrator
+from identity.administration.errors import AdministrationError
+from identity.administration.people import People
+from identity.administration.roles import Roles
 from identity.app import Stores, create_app, load_live_keys, require_usable
 from identity.settings import ConfigurationError, Settings, load_settings
 
@@ -17,28 +25,38 @@ DRAIN_SECONDS = 10
 """How long a stopping server lets requests finish; waiting feed polls are answered at once."""
 
 EXIT_REFUSED = 2
+_BOOTSTRAP = "bootstrap"
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serves until SIGINT or SIGTERM. Raises `ConfigurationError` instead of starting halfway."""
+def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) -> None:
+    """Serves until SIGINT or SIGTERM. Raises `ConfigurationError` instead of starting halfway. With several workers each is
+    a process of its own, with the same environment."""
     configure_logging()
-    asyncio.run(_check(settings))
-    config = uvicorn.Config(
-        create_app(settings),
-        host=host,
-        port=port,
-        access_log=False,
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        lifespan="on",
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-    )
-    uvicorn.Server(config).run()
+    asyncio.run(_prepare(settings))
+    options: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "access_log": False,
+        "log_config": None,
+        "proxy_headers": False,
+        "server_header": False,
+        "lifespan": "on",
+        "timeout_graceful_shutdown": DRAIN_SECONDS,
+    }
+    if workers == 1:
+        uvicorn.run(create_app(settings), **options)
+    else:
+        uvicorn.run("identity.cli.process:app_of_environment", factory=True, workers=workers, **options)
 
 
-async def _check(settings: Settings) -> None:
-    """Reports the problems of keys and stores together, before anything listens."""
+def app_of_environment() -> FastAPI:
+    """Returns the server for the settings of this process's environment; a worker starts with it."""
+    configure_logging()
+    return create_app(load_settings(os.environ))
+
+
+async def _prepare(settings: Settings) -> None:
+    """Reports the problems of keys and stores together, before anything listens; then makes the first administrator."""
     problems: list[str] = []
     try:
         load_live_keys(settings)
@@ -47,12 +65,25 @@ async def _check(settings: Settings) -> None:
     stores = Stores.of(settings)
     try:
         await require_usable(settings, stores)
+        await _bootstrap(settings, stores)
     except ConfigurationError as error:
         problems += error.problems
     finally:
         await stores.close()
     if problems:
         raise ConfigurationError(problems)
+
+
+async def _bootstrap(settings: Settings, stores: Stores) -> None:
+    if settings.bootstrap_admin_username is None or settings.bootstrap_admin_password is None:
+        return
+    with closing(Passwords(settings.password_threads)) as passwords:
+        people, roles = People(stores.ledger, passwords, _BOOTSTRAP), Roles(stores.ledger, _BOOTSTRAP)
+        password = settings.bootstrap_admin_password.get_secret_value()
+        try:
+            await make_first_administrator(people, roles, settings.bootstrap_admin_username, password)
+        except AdministrationError as error:
+            raise ConfigurationError([f"The first administrator cannot be made: {error}"]) from None
 
 
 def configure_logging() -> None:
@@ -81,7 +112,7 @@ def refuse(problems: list[str]) -> int:
 def main() -> int:
     """Runs one process with the settings of its environment; `identity dev` starts it so."""
     try:
-        serve(load_settings(os.environ), sys.argv[1], int(sys.argv[2]))
+        serve_forever(load_settings(os.environ), sys.argv[1], int(sys.argv[2]))
     except ConfigurationError as error:
         return refuse(error.problems)
     return 0

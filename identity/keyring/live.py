@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from identity.keyring.folder import KeyFolder
+from identity.keyring.folder import KeyFolder, KeyringConflictError
+from identity.keyring.publication import Publications
 from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer, rsa_public_key
 from identity.keyring.states import Keyring, KeyringError, KeyState
 
@@ -63,15 +65,31 @@ class LiveKeys:
         self._stamp = folder.stamp() if folder.is_initialised else None
         self.now = load_keys(folder)
 
-    async def watch(self) -> None:
-        """Reloads the folder whenever it changed, until cancelled."""
-        while True:
-            await asyncio.sleep(RELOAD_SECONDS)
-            try:
-                stamp = self._folder.stamp()
-                if stamp != self._stamp:
-                    self.now = await asyncio.to_thread(load_keys, self._folder, self.now)
-                    self._stamp = stamp
-                    log.info("keyring reloaded", version=self.now.keyring.version, kid=self.now.signer.kid)
-            except (KeyringError, OSError) as error:
-                log.error("keyring kept at its last good version", version=self.now.keyring.version, problem=str(error))
+    async def watch(self, publications: Publications, keep_seconds: float) -> None:
+        """Until cancelled: reloads the folder when it changed, says what this process publishes, and retires previous keys
+        that stopped signing more than `keep_seconds` ago, when no token of theirs is alive."""
+        try:
+            while True:
+                await self._look(publications, keep_seconds)
+                await asyncio.sleep(RELOAD_SECONDS)
+        finally:
+            await publications.leave()
+
+    async def _look(self, publications: Publications, keep_seconds: float) -> None:
+        try:
+            await self._reload()
+            retired = self.now.keyring.retired(int(time.time() - keep_seconds))
+            if retired is not self.now.keyring:
+                await asyncio.to_thread(self._folder.replace, self.now.keyring, retired)
+        except KeyringConflictError:
+            return
+        except (KeyringError, OSError) as error:
+            log.error("keyring kept at its last good version", version=self.now.keyring.version, problem=str(error))
+        await publications.report(self.now.published.kids)
+
+    async def _reload(self) -> None:
+        stamp = self._folder.stamp()
+        if stamp != self._stamp:
+            self.now = await asyncio.to_thread(load_keys, self._folder, self.now)
+            self._stamp = stamp
+            log.info("keyring reloaded", version=self.now.keyring.version, kid=self.now.signer.kid)

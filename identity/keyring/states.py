@@ -108,11 +108,12 @@ class Keyring:
         )
         return self if signing == self.signing else self._with_signing(signing)
 
-    def with_refresh_key(self, successor: RefreshKeyRecord, keep_created_after: int) -> Keyring:
-        """`successor` begins new families; a key is dropped once a younger one is older than any living family."""
+    def with_refresh_key(self, successor: RefreshKeyRecord, oldest_family: int) -> Keyring:
+        """`successor` begins new families. A key is dropped once the one that followed it is older than `oldest_family`:
+        then no living family was begun with it."""
         kept = [successor]
         for record in self.refresh:
-            if kept[-1].created_at >= keep_created_after:
+            if kept[-1].created_at >= oldest_family:
                 kept.append(record)
         return replace(self, version=self.version + 1, refresh=tuple(kept))
 

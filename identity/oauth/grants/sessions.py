@@ -10,6 +10,7 @@ from typing import Any
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent
+from identity.oauth.presented_token import PresentedToken
 from identity.oauth.registry import Person
 from identity.oauth.scopes import ROLES_SCOPE
 from identity.tokens.access_token import AccessTokenGrant
@@ -36,10 +37,13 @@ class Sessions:
             await self._families.end(event.grant_id)
             await self._ledger.catch_up()
 
-    async def revoke_token(self, token_id: str, event: AuditEvent) -> None:
-        """Refuses one access token that belongs to no session."""
+    async def end_presented(self, token: PresentedToken, event: AuditEvent) -> None:
+        """Ends the grant a token belongs to; a token that belongs to none is refused by its id."""
+        if token.grant_id:
+            await self.end(event)
+            return
         async with self._ledger.change() as change:
-            change.revoke(Rule.revoking(RuleKind.TOKEN, token_id))
+            change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
             change.record(event)
 
 

@@ -1,0 +1,92 @@
+"""Signing keys: list, rotate, export. A rotation never meets a verifier that has not had the time to see the key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from identity.keyring.folder import KeyFolder, KeyringConflictError
+from identity.keyring.publication import Publications, TooEarlyError, require_published
+from identity.keyring.signers import PublishedKeys
+from identity.keyring.states import Keyring, KeyState
+
+RELOAD_BOUND_SECONDS = 5
+"""A server that has not noticed a rotation yet may sign by the previous key for this long."""
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRules:
+    """How keys are made and when they move on. Seconds."""
+
+    bits: int
+    publication_seconds: float
+    token_horizon: float
+    session_lifetime: float
+
+    @property
+    def keep_seconds(self) -> float:
+        """How long a previous key stays published after it was replaced."""
+        return self.token_horizon + RELOAD_BOUND_SECONDS
+
+
+class SigningKeys:
+    """What an operator can do with keys. Every transition is a compare-and-set, so two operators cannot rotate twice."""
+
+    def __init__(self, folder: KeyFolder, rules: KeyRules, publications: Publications) -> None:
+        self._folder = folder
+        self._rules = rules
+        self._publications = publications
+
+    def initialise(self) -> Keyring:
+        """Makes the first keyring; refuses where there is one."""
+        return self._folder.initialise(self._rules.bits, int(time.time()))
+
+    def list(self) -> Keyring:
+        """Returns the keyring as it stands."""
+        return self._folder.read()
+
+    def export(self) -> bytes:
+        """Returns the JWKS of the published keys."""
+        return PublishedKeys.of(record.public for record in self._folder.read().published).body
+
+    async def rotate(self, force: bool = False) -> Keyring:
+        """Promotes the next key and makes a new next one. Raises `TooEarlyError` when a living server has not published it
+        long enough, unless forced. An operator who comes second finds the version changed, and nothing is done twice."""
+        keyring = self._folder.read()
+        if not force:
+            servers = await self._publications.servers()
+            require_published(keyring, servers, self._rules.publication_seconds, time.time())
+        now = int(time.time())
+        successor = await asyncio.to_thread(self._folder.new_signing_key, self._rules.bits, KeyState.NEXT, now)
+        rotated = keyring.retired(int(now - self._rules.keep_seconds)).promoted(successor, now)
+        self._folder.replace(keyring, rotated)
+        return rotated
+
+    async def rotate_when_ready(self, progress: Callable[[TooEarlyError], None], patience: float) -> Keyring:
+        """Rotates as soon as that is allowed, telling `progress` while it waits; gives up after `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                return await self.rotate()
+            except TooEarlyError as error:
+                if time.monotonic() + error.seconds > deadline:
+                    raise
+                progress(error)
+                await asyncio.sleep(min(max(error.seconds, 0.1), 1.0))
+
+    def rotate_refresh_key(self) -> Keyring:
+        """Makes a new refresh key for new sessions; those that live keep theirs until they end."""
+        for _ in range(_ATTEMPTS):
+            keyring, now = self._folder.read(), int(time.time())
+            oldest_needed = int(now - self._rules.session_lifetime)
+            rotated = keyring.with_refresh_key(self._folder.new_refresh_key(now), oldest_needed)
+            try:
+                self._folder.replace(keyring, rotated)
+            except KeyringConflictError:
+                continue
+            return rotated
+        raise KeyringConflictError("The keyring keeps changing; try again.")

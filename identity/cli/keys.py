@@ -1,0 +1,100 @@
+"""`identity keys ...`"""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from identity.cli.office import Office, work_in_office
+from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from identity.cli.output import Row, print_done, print_progress, print_rows
+from identity.keyring.publication import TooEarlyError
+from identity.keyring.states import Keyring
+
+app = typer.Typer(no_args_is_help=True, help="Signing keys: list, rotate, export.")
+
+_PATIENCE_SECONDS = 24 * 3600
+
+
+@app.command("init")
+def init(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Make the first keys of an installation; refused where there are some."""
+
+    async def work(office: Office) -> Keyring:
+        return office.keys.initialise()
+
+    keyring = work_in_office(data_dir, work)
+    print_done(f"Made the first keys; {keyring.current.kid} signs.", {"kid": keyring.current.kid}, as_json)
+
+
+@app.command("list")
+def list_(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show every key and its state."""
+
+    async def work(office: Office) -> Keyring:
+        return office.keys.list()
+
+    print_rows(_rows(work_in_office(data_dir, work)), ("kid", "state", "made", "signing_since", "replaced"), as_json)
+
+
+@app.command("rotate")
+def rotate(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the next key has been published long enough.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote now; verifiers may not have seen the key.")] = False,
+    refresh_key: Annotated[
+        bool, typer.Option("--refresh-key", help="Rotate the key of refresh tokens instead.")
+    ] = False,
+) -> None:
+    """Let the next key sign, and publish a new next one. No token that is good stops being good."""
+
+    async def work(office: Office) -> Keyring:
+        if refresh_key:
+            keyring = office.keys.rotate_refresh_key()
+            await office.record("keys.refresh_key_rotated", keyring.refresh[0].key_id)
+            return keyring
+        keyring = await (
+            office.keys.rotate_when_ready(_progress, _PATIENCE_SECONDS) if wait else office.keys.rotate(force)
+        )
+        await office.record("keys.rotated", keyring.current.kid)
+        return keyring
+
+    keyring = work_in_office(data_dir, work)
+    done = "New sessions use a new refresh key." if refresh_key else f"{keyring.current.kid} signs now."
+    print_done(done, {"kid": keyring.current.kid, "next": keyring.next.kid, "version": keyring.version}, as_json)
+
+
+@app.command("export")
+def export(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Print the published keys as a JWKS."""
+
+    async def work(office: Office) -> bytes:
+        return office.keys.export()
+
+    typer.echo(work_in_office(data_dir, work).decode())
+
+
+def _progress(error: TooEarlyError) -> None:
+    print_progress(f"{error} Waiting {error.seconds:.0f} s.")
+
+
+def _rows(keyring: Keyring) -> list[Row]:
+    return [
+        {
+            "kid": record.kid,
+            "state": record.state.value,
+            "made": _moment(record.created_at),
+            "signing_since": _moment(record.promoted_at),
+            "replaced": _moment(record.replaced_at),
+        }
+        for record in keyring.signing
+    ]
+
+
+def _moment(seconds: int | None) -> str | None:
+    return None if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,157 @@
+"""`identity clients ...`, `identity resources ...`, `identity roles ...`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from identity.administration.clients import NewClient
+from identity.cli.office import Office, work_in_office
+from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from identity.cli.output import print_done, print_rows
+from identity.models import Client, Resource, Role
+from identity.verifier.profile import ACCESS_TOKEN_TYPE
+
+clients = typer.Typer(no_args_is_help=True, help="Clients: programs that ask for tokens.")
+resources = typer.Typer(no_args_is_help=True, help="Resources: services that verify tokens.")
+roles = typer.Typer(no_args_is_help=True, help="Roles: named sets of scopes that people have.")
+
+Scopes = Annotated[list[str] | None, typer.Option("--scope", help="A scope; may be repeated.")]
+
+
+@clients.command("create")
+def create_client(
+    client_id: str,
+    grant: Annotated[list[str], typer.Option(help="password, refresh_token, client_credentials; may be repeated.")],
+    scope: Scopes = None,
+    public: Annotated[bool, typer.Option("--public", help="The client cannot keep a secret, and has none.")] = False,
+    resource: Annotated[str | None, typer.Option(help="Resource meant when a request names none.")] = None,
+    origin: Annotated[list[str] | None, typer.Option(help="Web origin that may call (CORS); may be repeated.")] = None,
+    keep_refresh_tokens: Annotated[bool, typer.Option("--no-rotation", help="Refresh tokens stay the same.")] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Register a client; its secret is shown only now."""
+    new = NewClient(
+        client_id=client_id,
+        grant_types=grant,
+        scopes=scope or [],
+        is_public=public,
+        default_resource=resource,
+        origins=origin or [],
+        rotates_refresh_tokens=not keep_refresh_tokens,
+    )
+
+    async def work(office: Office) -> str | None:
+        return (await office.clients.create(new))[1]
+
+    secret = work_in_office(data_dir, work)
+    shown = f" Its secret, shown only now: {secret}" if secret else ""
+    print_done(f"Registered {client_id}.{shown}", {"client_id": client_id, "client_secret": secret}, as_json)
+
+
+@clients.command("list")
+def list_clients(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show every client."""
+
+    async def work(office: Office) -> Sequence[Client]:
+        return await office.clients.list()
+
+    rows = [
+        {
+            **client.model_dump(
+                include={"client_id", "is_enabled", "grant_types", "scopes", "default_resource", "origins"}
+            ),
+            "is_public": not client.secret_hashes,
+        }
+        for client in work_in_office(data_dir, work)
+    ]
+    print_rows(rows, ("client_id", "is_enabled", "is_public", "grant_types", "scopes"), as_json)
+
+
+@clients.command("disable")
+def disable_client(client_id: str, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """End everything issued to a client, and issue nothing more."""
+    work_in_office(data_dir, lambda office: office.clients.disable(client_id))
+    print_done(f"{client_id} is disabled, and everything issued to it is over.", {"client_id": client_id}, as_json)
+
+
+@clients.command("enable")
+def enable_client(client_id: str, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Let a client ask again."""
+    work_in_office(data_dir, lambda office: office.clients.enable(client_id))
+    print_done(f"{client_id} is enabled.", {"client_id": client_id}, as_json)
+
+
+@clients.command("add-secret")
+def add_secret(client_id: str, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Make a new secret; the one before stays good until the next is made."""
+    secret = work_in_office(data_dir, lambda office: office.clients.add_secret(client_id))
+    done = f"A new secret for {client_id}, shown only now: {secret}"
+    print_done(done, {"client_id": client_id, "client_secret": secret}, as_json)
+
+
+@resources.command("create")
+def create_resource(
+    name: str,
+    identifier: Annotated[str, typer.Argument(help="The `aud` of its tokens: an absolute URI.")],
+    scope: Scopes = None,
+    token_type: Annotated[str, typer.Option(help="at+jwt, or JWT for an old verifier.")] = ACCESS_TOKEN_TYPE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Register a service; the secret that opens the revocation feed to it is shown only now."""
+
+    async def work(office: Office) -> str:
+        return (await office.resources.create(name, identifier, scope or [], token_type))[1]
+
+    secret = work_in_office(data_dir, work)
+    print_done(
+        f"Registered {name}. Its credential for the revocation feed, shown only now: {name}:{secret}",
+        {"name": name, "secret": secret},
+        as_json,
+    )
+
+
+@resources.command("list")
+def list_resources(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show every resource."""
+
+    async def work(office: Office) -> Sequence[Resource]:
+        return await office.resources.list()
+
+    found = work_in_office(data_dir, work)
+    rows = [row.model_dump(include={"name", "identifier", "scopes", "token_type"}) for row in found]
+    print_rows(rows, ("name", "identifier", "scopes", "token_type"), as_json)
+
+
+@roles.command("create")
+def create_role(name: str, scope: Scopes = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Create a role."""
+
+    async def work(office: Office) -> Role:
+        return await office.roles.create(name, scope or [])
+
+    role = work_in_office(data_dir, work)
+    print_done(f"Created the role {name}.", {"name": name, "scopes": role.scopes}, as_json)
+
+
+@roles.command("set-scopes")
+def set_scopes(name: str, scope: Scopes = None, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Change what a role permits; where that is less, access tokens issued so far are refused."""
+    work_in_office(data_dir, lambda office: office.roles.set_scopes(name, scope or []))
+    print_done(
+        f"The role {name} permits {' '.join(scope or []) or 'nothing'}.", {"name": name, "scopes": scope}, as_json
+    )
+
+
+@roles.command("list")
+def list_roles(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show every role."""
+
+    async def work(office: Office) -> Sequence[Role]:
+        return await office.roles.list()
+
+    print_rows([role.model_dump() for role in work_in_office(data_dir, work)], ("name", "scopes"), as_json)
