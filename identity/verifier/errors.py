@@ -1,10 +1,10 @@
 """What can go wrong when a token is verified. None of these ever carries the token itself.
 
-    VerificationError
-    ├── InvalidToken             the token is refused; `code` says why                 401 invalid_token
-    │   └── RevocationsStale     refused because nobody can say whether it is revoked  503, Retry-After
-    ├── InsufficientScope        the token is good but does not permit this            403 insufficient_scope
-    └── KeysUnavailable          no usable keys: the issuer could not be reached       503, Retry-After
+VerificationError
+├── InvalidToken             the token is refused; `code` says why                 401 invalid_token
+│   └── RevocationsStale     refused because nobody can say whether it is revoked  503, Retry-After
+├── InsufficientScope        the token is good but does not permit this            403 insufficient_scope
+└── KeysUnavailable          no usable keys: the issuer could not be reached       503, Retry-After
 """
 
 from __future__ import annotations

@@ -101,6 +101,10 @@ class KeySet:
         self._wake = asyncio.Event()
         self._pause = 0.0
 
+    def under_way(self) -> tuple[asyncio.Task[None], ...]:
+        """The fetch that is running, if any."""
+        return () if self._flight is None else (self._flight,)
+
     async def keep_fresh(self) -> None:
         """Fetches the keys ahead of their expiry, for ever. Failures are repeated with a growing pause."""
         while True:
@@ -140,7 +144,9 @@ class KeySet:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 lifetime = await self._fetch_once()
-        except Exception as error:  # whatever went wrong, good keys stay and the next fetch may succeed (CVE-2026-48524)
+        except (
+            Exception
+        ) as error:  # whatever went wrong, good keys stay and the next fetch may succeed (CVE-2026-48524)
             self._failure = f"{type(error).__name__}: {error}"
             self._pause = self._backoff.next()
             log.warning("the keys of the issuer could not be fetched: %s", self._failure)
@@ -149,7 +155,8 @@ class KeySet:
             self._backoff.reset()
             self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
         finally:
-            self._flight = None
+            if self._flight is asyncio.current_task():  # not one left over from another event loop
+                self._flight = None
 
     async def _fetch_once(self) -> float:
         assert self._client is not None

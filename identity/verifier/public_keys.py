@@ -71,7 +71,7 @@ def _usable_kid(entry: dict[str, object]) -> str | None:
 
 
 def _load(entry: dict[str, object]) -> RSAPublicKey | None:
-    members = {name: entry[name] for name in ("kty", "n", "e") if name in entry}
+    members: dict[str, object] = {name: entry[name] for name in ("kty", "n", "e") if name in entry}
     try:
         key = PyJWK(members, algorithm=ALGORITHM).key
     except (PyJWTError, ValueError, TypeError):

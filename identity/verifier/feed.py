@@ -1,0 +1,179 @@
+"""Following the revocation feed: one long poll after the other, and how old what they told is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Literal
+from urllib.parse import quote_plus, urlencode
+
+from identity.verifier.backoff import Backoff
+from identity.verifier.errors import RevocationsStale
+from identity.verifier.issuer import FetchFailed, IssuerClient
+from identity.verifier.jwks import KeySet
+from identity.verifier.profile import FEED_MAX_WAIT
+from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, read_answer
+
+WhenStale = Literal["accept", "reject"]
+"""What to do with a good token while nobody can tell whether it was revoked."""
+
+FIRST_SYNC_SECONDS: Final = 2.0
+"""How long the first requests of a process wait for the first picture, at most and only once."""
+
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+"""A snapshot of a million rules fits."""
+
+_IDLE_SECONDS: Final = 0.5
+"""A poll that took at least this long waited at the server, as it should."""
+
+log = logging.getLogger("identity.verifier")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What this service calls itself to the issuer, to read the feed."""
+
+    client_id: str
+    secret: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The `Authorization` header; id and secret are form-encoded first (RFC 6749 section 2.3.1)."""
+        pair = f"{quote_plus(self.client_id)}:{quote_plus(self.secret)}"
+        return "Basic " + b64encode(pair.encode()).decode()
+
+
+class Anonymous(Enum):
+    """Following the feed without a credential, where the issuer allows that."""
+
+    ANONYMOUS = "anonymous"
+
+
+ANONYMOUS: Final = Anonymous.ANONYMOUS
+
+
+class FeedFollower:
+    """Keeps a `Picture` current and knows how stale it may be. Times are monotonic seconds.
+
+    `fresh_until` is when the picture becomes older than `max_staleness`: counted from when the last answered poll was
+    *sent*, plus what the server said about its own knowledge, so no delay on the way can hide.
+    """
+
+    def __init__(
+        self,
+        credential: Credential | Anonymous,
+        keys: KeySet,
+        max_staleness: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._credential = credential
+        self._keys = keys
+        self._max_staleness = max_staleness
+        self._monotonic = monotonic
+        self._wall = wall
+        self._wait = min(FEED_MAX_WAIT, max_staleness / 3)
+        self._backoff = Backoff(0.2, 5.0)
+        self._jwks_version: str | None = None
+        self._warned = False
+        self._instance = ""
+        self._process = 0
+        self._first_sync = asyncio.Event()
+        self.picture = Picture(keys.withdraw)
+        self.fresh_until = float("-inf")
+
+    def staleness(self) -> float:
+        """Returns seconds since the picture was certainly complete; infinite before the first answer."""
+        return self._monotonic() - self.fresh_until + self._max_staleness
+
+    def pass_stale(self, policy: WhenStale) -> None:
+        """Returns when the policy is to accept in spite of a stale picture, or raises `RevocationsStale`."""
+        if not self._warned:
+            self._warned = True
+            log.warning("the revocation feed is silent for more than %s s; policy: %s", self._max_staleness, policy)
+        if policy == "reject":
+            raise RevocationsStale
+
+    def attach(self) -> None:
+        """Starts over in another event loop or process. The picture stays; whoever waits for the first one waits anew."""
+        waited = self._process == os.getpid() and self._first_sync.is_set()
+        if self._process != os.getpid():
+            self._process, self._instance = os.getpid(), secrets.token_hex(16)
+        self._first_sync = asyncio.Event()
+        if waited or self._monotonic() < self.fresh_until:
+            self._first_sync.set()
+        asyncio.get_running_loop().call_later(FIRST_SYNC_SECONDS, self._first_sync.set)
+
+    async def first_sync(self) -> None:
+        """Returns once the picture is there, or `FIRST_SYNC_SECONDS` after the start; from then on at once."""
+        if not self._first_sync.is_set():
+            await self._first_sync.wait()
+
+    async def follow(self, client: IssuerClient) -> None:
+        """Polls for ever. Failures and answers that say nothing too soon are followed by a growing pause."""
+        fresh_metadata = False
+        while True:
+            sent_at = self._monotonic()
+            try:
+                eventful = await self._poll(client, sent_at, fresh_metadata)
+                fresh_metadata = False
+            except Exception as error:  # the next poll may succeed; a follower that died would revoke nothing any more
+                eventful, fresh_metadata = False, True
+                self._note_failure(error)
+                await asyncio.sleep(self._backoff.next())
+                continue
+            if eventful or self._monotonic() - sent_at >= _IDLE_SECONDS:
+                self._backoff.reset()
+            else:
+                await asyncio.sleep(self._backoff.next())
+
+    async def _poll(self, client: IssuerClient, sent_at: float, fresh_metadata: bool) -> bool:
+        """Asks once and takes the answer over. Returns whether it brought something new."""
+        cursor = self.picture.cursor
+        margin = max(1.0, min(5.0, self._max_staleness / 3))
+        async with asyncio.timeout((self._wait if cursor else 0) + margin):
+            feed = (await client.metadata(fresh=fresh_metadata)).feed
+            if feed is None:
+                raise FetchFailed("the issuer offers no revocation feed")
+            answer = await client.get(self._address(feed, cursor), limit=MAX_ANSWER_BYTES, headers=self._headers())
+        before = self.picture.seq
+        told = read_answer(answer.body)
+        self.picture.apply(told, self._wall())
+        self._note_answer(told, sent_at)
+        return cursor is None or (not told.snapshot and told.seq > before)
+
+    def _note_answer(self, answer: FeedAnswer, sent_at: float) -> None:
+        self.fresh_until = sent_at - answer.as_of_age + self._max_staleness
+        self._first_sync.set()
+        if self._warned and self._monotonic() < self.fresh_until:
+            self._warned = False
+            log.warning("the revocation feed answers again")
+        if answer.jwks_version != self._jwks_version:
+            if self._jwks_version is not None:
+                self._keys.refresh_soon()
+            self._jwks_version = answer.jwks_version
+
+    def _note_failure(self, error: Exception) -> None:
+        if isinstance(error, FeedOutOfStep):
+            self.picture.forget_cursor()
+        if isinstance(error, FetchFailed) and error.status == 401:
+            log.error("the issuer does not accept the credential for the revocation feed")
+        else:
+            log.info("a poll of the revocation feed failed: %s: %s", type(error).__name__, error)
+
+    def _address(self, feed: str, cursor: str | None) -> str:
+        kids = ",".join(kid for kid in self._keys.kids if "," not in kid)
+        asked = {"wait": f"{self._wait:.3f}", "instance": self._instance, "kids": kids}
+        if cursor is not None:
+            asked["cursor"] = cursor
+        return f"{feed}{'&' if '?' in feed else '?'}{urlencode(asked)}"
+
+    def _headers(self) -> dict[str, str]:
+        return {} if isinstance(self._credential, Anonymous) else {"Authorization": self._credential.authorization}
