@@ -36,7 +36,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None
     async def work(office: Office) -> Keyring:
         return office.keys.list()
 
-    print_rows(_rows(work_in_office(data_dir, work)), ("kid", "state", "made", "signing_since", "replaced"), as_json)
+    print_rows(_rows(work_in_office(data_dir, work), as_json), ("kid", "state", "made", "signing", "replaced"), as_json)
 
 
 @app.command("rotate")
@@ -83,18 +83,29 @@ def _progress(error: TooEarlyError) -> None:
     print_progress(f"{error} Waiting {error.seconds:.0f} s.")
 
 
-def _rows(keyring: Keyring) -> list[Row]:
+def _rows(keyring: Keyring, as_json: bool) -> list[Row]:
+    moment = _moment if as_json else _age
     return [
         {
             "kid": record.kid,
             "state": record.state.value,
-            "made": _moment(record.created_at),
-            "signing_since": _moment(record.promoted_at),
-            "replaced": _moment(record.replaced_at),
+            "made": moment(record.created_at),
+            "signing": moment(record.promoted_at),
+            "replaced": moment(record.replaced_at),
         }
         for record in keyring.signing
     ]
 
 
 def _moment(seconds: int | None) -> str | None:
-    return None if seconds is None else time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(seconds))
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def _age(seconds: int | None) -> str | None:
+    if seconds is None:
+        return None
+    age = max(0, int(time.time()) - seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if age >= 2 * length:
+            return f"{age // length} {unit} ago"
+    return f"{age} s ago"

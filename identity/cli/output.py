@@ -13,16 +13,24 @@ from rich.table import Table
 
 Row = Mapping[str, object]
 
+_PIPED_WIDTH = 200
+
 
 def print_rows(rows: Sequence[Row], columns: Sequence[str], as_json: bool) -> None:
     """Prints rows; JSON has every member, the table the named columns."""
     if as_json:
         print_json(rows)
         return
-    table = Table(*(column.replace("_", " ") for column in columns), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        # The first column is the name to copy into the next command: it is never shortened.
+        table.add_column(column.replace("_", " "), no_wrap=column == columns[0], overflow="fold")
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table)
 
 
 def print_json(value: object) -> None:
