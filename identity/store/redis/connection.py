@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from identity.feed.stores import StoreUnavailableError
 
@@ -87,7 +87,7 @@ class RedisConnection:
             for command, _ in batch:
                 pipeline.execute_command(*command)
             answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # Whatever it is, nobody who rode in this batch may be left waiting.
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
@@ -97,7 +97,7 @@ class RedisConnection:
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
     if isinstance(answer, NoScriptError):
         future.set_exception(answer)
-    elif isinstance(answer, (RedisError, OSError)):
+    elif isinstance(answer, Exception):
         future.set_exception(StoreUnavailableError("Redis", type(answer).__name__))
     else:
         future.set_result(answer)

@@ -1,0 +1,173 @@
+"""The shared connection to Redis: answers reach who asked, and every failure is one error (I3, I5, I6)."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+
+from identity.feed.stores import StoreUnavailableError
+from identity.store.embedded import EmbeddedValkey
+from identity.store.redis.connection import (
+    RedisConnection,
+    Script,
+    UnsuitableRedisError,
+    connect,
+    require_suitable,
+)
+
+
+@pytest.fixture
+async def mortal(own_valkey: EmbeddedValkey) -> AsyncIterator[tuple[EmbeddedValkey, RedisConnection]]:
+    """A Valkey that may be killed, and a connection to it."""
+    connection = connect(own_valkey.url)
+    assert await connection.execute("PING") in (True, "PONG")
+    yield own_valkey, connection
+    await connection.close()
+
+
+async def answered(connection: RedisConnection, within: float = 5) -> None:
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            await connection.execute("PING")
+            return
+        except StoreUnavailableError:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
+
+async def test_commands_issued_together_each_get_their_own_answer(redis: RedisConnection) -> None:
+    """I3"""
+    await asyncio.gather(*(redis.execute("SET", f"k{number}", number) for number in range(1000)))
+    answers = await asyncio.gather(*(redis.execute("GET", f"k{number}") for number in range(1000)))
+    assert answers == [str(number) for number in range(1000)]
+
+
+async def test_a_cancelled_caller_never_leaves_its_answer_to_another(redis: RedisConnection) -> None:
+    """I3: 10,000 reads of distinct values, a third of them cancelled at a random moment."""
+    chance = random.Random(7)
+    for start in range(0, 10_000, 1000):
+        await asyncio.gather(*(redis.execute("SET", f"k{n}", n) for n in range(start, start + 1000)))
+
+    async def read(number: int) -> None:
+        assert await redis.execute("GET", f"k{number}") == str(number)
+
+    async def disturb(task: asyncio.Task[None]) -> None:
+        for _ in range(chance.randrange(4)):
+            await asyncio.sleep(0)
+        task.cancel()
+
+    for start in range(0, 10_000, 1000):
+        tasks = [asyncio.create_task(read(number)) for number in range(start, start + 1000)]
+        await asyncio.gather(*(disturb(task) for task in tasks if chance.random() < 0.34))
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [each for each in outcomes if each is not None and not isinstance(each, asyncio.CancelledError)] == []
+        assert outcomes.count(None) > 500
+
+
+async def test_an_error_answer_is_its_callers_alone(redis: RedisConnection) -> None:
+    """I3, I6: others who rode in the same batch are served."""
+    await redis.execute("SET", "text", "abc")
+    outcomes = await asyncio.gather(
+        redis.execute("GET", "text"),
+        redis.execute("INCR", "text"),
+        redis.execute("GET", "text"),
+        return_exceptions=True,
+    )
+    assert outcomes[0] == outcomes[2] == "abc"
+    assert isinstance(outcomes[1], StoreUnavailableError)
+
+
+async def test_a_command_that_cannot_be_sent_fails_instead_of_waiting_for_ever(redis: RedisConnection) -> None:
+    """I6"""
+    with pytest.raises(StoreUnavailableError):
+        await asyncio.wait_for(redis.execute("SET", "k", "lone surrogate \ud800"), 5)
+    assert await redis.execute("GET", "k") is None
+
+
+async def test_commands_beyond_the_queue_are_refused_at_once(redis: RedisConnection) -> None:
+    """I6: no unbounded queue."""
+    outcomes = await asyncio.gather(*(redis.execute("GET", "k") for _ in range(5000)), return_exceptions=True)
+    refused = [each for each in outcomes if isinstance(each, StoreUnavailableError)]
+    assert len(refused) == 5000 - 4096
+    assert await redis.execute("GET", "k") is None
+
+
+async def test_a_script_that_redis_forgot_is_given_to_it_again(redis: RedisConnection) -> None:
+    """I7: a restarted Redis knows no scripts."""
+    script = Script("throttle.lua")
+    arguments = (["a", "b", "c"], 100, 60, "admit", 0)
+    assert await redis.run(script, *arguments) == 0
+    await redis.execute("SCRIPT", "FLUSH")
+    answers = await asyncio.gather(*(redis.run(script, *arguments) for _ in range(50)))
+    assert answers == [0] * 50
+    assert await redis.execute("GET", "a") == "51"
+
+
+async def test_a_killed_redis_is_unavailable_and_its_return_is_noticed(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """I5, I7: nothing acknowledged is lost, and nobody has to restart the server."""
+    valkey, redis = mortal
+    script = Script("throttle.lua")
+    await redis.execute("SET", "kept", "1")
+    await redis.run(script, ["a", "b", "c"], 100, 60, "admit", 0)
+    assert valkey.process_id is not None
+    os.kill(valkey.process_id, signal.SIGKILL)
+    with pytest.raises(StoreUnavailableError):
+        for _ in range(100):
+            await redis.execute("GET", "kept")
+    valkey.start()
+    await answered(redis)
+    assert await redis.execute("GET", "kept") == "1"
+    assert await redis.run(script, ["a", "b", "c"], 100, 60, "admit", 0) == 0
+    assert await redis.execute("GET", "a") == "2"
+
+
+async def test_a_hanging_redis_is_unavailable_within_a_few_seconds(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """I5: a store that is silent is a store that is away; and its late answers reach nobody."""
+    valkey, redis = mortal
+    await asyncio.gather(*(redis.execute("SET", f"k{number}", number) for number in range(100)))
+    assert valkey.process_id is not None
+    os.kill(valkey.process_id, signal.SIGSTOP)
+    started = time.monotonic()
+    try:
+        outcomes = await asyncio.gather(
+            *(redis.execute("GET", f"k{number}") for number in range(50)), return_exceptions=True
+        )
+    finally:
+        os.kill(valkey.process_id, signal.SIGCONT)
+    assert time.monotonic() - started < 5
+    assert all(isinstance(each, StoreUnavailableError) for each in outcomes)
+    await answered(redis)
+    answers = await asyncio.gather(*(redis.execute("GET", f"k{number}") for number in range(100)))
+    assert answers == [str(number) for number in range(100)]
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"])
+async def test_a_redis_that_may_evict_is_refused(mortal: tuple[EmbeddedValkey, RedisConnection], policy: str) -> None:
+    """An evicted family logs somebody out; an evicted rule would let somebody in."""
+    _, redis = mortal
+    await redis.execute("CONFIG", "SET", "maxmemory-policy", policy)
+    with pytest.raises(UnsuitableRedisError, match=policy):
+        await require_suitable(redis)
+
+
+async def test_a_redis_that_keeps_everything_is_suitable(redis: RedisConnection) -> None:
+    await require_suitable(redis)
+
+
+async def test_suitability_of_a_redis_that_is_away_is_unknown() -> None:
+    """I5"""
+    redis = connect("unix:///nonexistent/valkey.sock")
+    with pytest.raises(StoreUnavailableError):
+        await require_suitable(redis)
+    with suppress(StoreUnavailableError):
+        await redis.close()
