@@ -58,7 +58,8 @@ class SqlJournal:
     async def begin_epoch(self, at_least: Head) -> Head:
         """Starts a new history above `at_least` unless somebody else already did."""
         async with self._database.transaction() as session:
-            head = await _read_head(session)
+            # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
+            head = await _read_head(session, locked=True)
             if head.epoch == at_least.epoch and head.seq < at_least.seq:
                 head = Head(new_epoch(), at_least.seq + 1)
                 await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
@@ -113,8 +114,9 @@ async def write_rules(
     return Head(epoch, last), [_numbered(row) for row in rows]
 
 
-async def _read_head(session: AsyncSession) -> Head:
-    epoch, seq = (await session.execute(select(FeedHead.epoch, FeedHead.seq))).one()
+async def _read_head(session: AsyncSession, *, locked: bool = False) -> Head:
+    query = select(FeedHead.epoch, FeedHead.seq)
+    epoch, seq = (await session.execute(query.with_for_update() if locked else query)).one()
     return Head(epoch, seq)
 
 
