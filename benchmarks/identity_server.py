@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.processes import HOST, OTHER_CORE, Server
+from benchmarks.processes import HOST, OTHER_CORE, Server, cpu_seconds
 from identity.app import Stores, load_live_keys
 from identity.cli.dev import DevOptions, _environment, _prepare
 from identity.settings import load_settings
@@ -66,14 +66,15 @@ class IdentityServer:
         return Server(argv, port, "/health/ready", self._environment)
 
     @property
+    def valkey_cpu(self) -> float:
+        """Seconds of CPU the private Valkey has used."""
+        assert self.valkey.process_id
+        return cpu_seconds(self.valkey.process_id)
+
+    @property
     def issuer(self) -> str:
         """The issuer of the tokens."""
         return self.settings.issuer
-
-    @property
-    def resource_credential(self) -> str:
-        """Name and secret of the resource `orders`, for the revocation feed."""
-        return f"orders:{self.notes.resource_secret}"
 
     @property
     def basic(self) -> str:
@@ -111,6 +112,16 @@ class IdentityServer:
         lives_until = now + self.settings.refresh_absolute_lifetime
         audience, scopes = self.options.resource_url, ("orders:read",)
         return [
-            Family(new_family(self.keys.authenticator), alice, "demo", scopes, audience, now, ("pwd",), head.seq, lives_until)
+            Family(
+                new_family(self.keys.authenticator),
+                alice,
+                "demo",
+                scopes,
+                audience,
+                now,
+                ("pwd",),
+                head.seq,
+                lives_until,
+            )
             for _ in range(count)
         ]

@@ -12,7 +12,18 @@ from pathlib import Path
 
 from benchmarks.processes import OTHER_CORE, SERVER_CORE
 
-_PACKAGES = ("cryptography", "pyjwt", "fastapi", "starlette", "uvicorn", "uvloop", "httptools", "redis", "hiredis", "sqlmodel")
+_PACKAGES = (
+    "cryptography",
+    "pyjwt",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "httptools",
+    "redis",
+    "hiredis",
+    "sqlmodel",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +55,9 @@ def openssl_speed() -> OpenSSL:
 def describe() -> list[str]:
     """Returns lines that say what the figures were measured on and with."""
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = next((line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name")), "?"
+    )
     ifma = "with" if "avx512ifma" in cpuinfo else "without"
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
     return [

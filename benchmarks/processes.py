@@ -25,6 +25,12 @@ WARM_UP_SECONDS = 0.3
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
+def cpu_seconds(pid: int) -> float:
+    """Seconds of CPU a process has used, all threads, waited-for children included."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / _TICK
+
+
 class Server:
     """One measured process on the server core. `url` is asked until it answers 200; `started_in` is that time, seconds."""
 
@@ -50,14 +56,13 @@ class Server:
 
     @property
     def cpu(self) -> float:
-        """Seconds of CPU used so far, all threads, waited-for children included."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return sum(map(int, fields[11:15])) / _TICK
+        """Seconds of CPU used so far."""
+        return cpu_seconds(self.process.pid)
 
     @property
     def resident_bytes(self) -> int:
         """Resident memory of the process."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
     def stop(self) -> None:
@@ -93,6 +98,12 @@ class Load:
     utilisation: float
     generator_utilisation: float
     tokens: list[str]
+    total: int
+
+    @property
+    def per_cpu_second(self) -> float:
+        """Answers per second of the server's CPU time: the rate of a busy core that nobody else takes time from."""
+        return 1 / self.cpu_each
 
 
 def start_load(server: Server, seconds: float, **spec: Any) -> subprocess.Popen[str]:
@@ -129,6 +140,7 @@ def finish_load(generator: subprocess.Popen[str], server: Server, cpu_before: fl
         used / found["elapsed"],
         found["cpu"] / found["elapsed"],
         found["tokens"],
+        found["total"],
     )
 
 

@@ -59,6 +59,11 @@ class Row:
     result: Ratio | None
     note: str = ""
 
+    @classmethod
+    def failed(cls, measure: str, note: str) -> Row:
+        """Stands for a group of which nothing could be measured, because something went wrong."""
+        return cls(measure, Target(0, 0, times), None, note)
+
     def cells(self) -> tuple[str, str, str, str, str, str]:
         """The texts of the line."""
         unit, target = self.target.unit, self.target

@@ -1,0 +1,92 @@
+"""Measures what a session costs in Redis: its bytes, young and old, and a refresh among very many against among few.
+
+Families are written as a login writes them (the record of `RedisFamilies`), by pipelines instead of by logins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+
+from benchmarks.identity_server import REFRESH, IdentityServer
+from benchmarks.processes import put_load
+from benchmarks.rounds import Ratio
+from benchmarks.table import Row, Target, plain_bytes, times
+from identity.app import Stores
+from identity.store.redis.families import _key, _pack
+from identity.tokens.refresh_token import Family, Generation, Step, new_family
+
+_FEW = 1000
+_BATCH = 10_000
+_GENERATIONS = 1000
+_SAMPLE = 20
+
+
+def measure(identity: IdentityServer, rounds: int, seconds: float, families: int) -> list[Row]:
+    """Returns the rows; `families` is how many are "very many"."""
+    target, growth = Target(450, 250, plain_bytes, less_is_better=True), Target(1.5, 1.1, times, less_is_better=True)
+    young, old = identity.with_stores(lambda stores: _record_sizes(identity, stores))
+    few = _refresh_costs(identity, rounds, seconds)
+    added = identity.with_stores(lambda stores: _fill(identity, stores, _FEW, families))
+    many = _refresh_costs(identity, rounds, seconds)
+    note = f"CPU of server and Valkey; {_FEW:,} and {families:,} families; all of the first before all of the second"
+    return [
+        Row("Redis memory of a family, MEMORY USAGE, generation 0", target, Ratio.around(young)),
+        Row(f"the same after {_GENERATIONS} generations", target, Ratio.around(old)),
+        Row(
+            "Redis memory of a family, used_memory / families",
+            target,
+            Ratio.around([added]),
+            f"{families:,} families; with Redis's own tables",
+        ),
+        Row("refresh with very many families against few", growth, Ratio.of(many, few), note),
+    ]
+
+
+async def _record_sizes(identity: IdentityServer, stores: Stores) -> tuple[list[int], list[int]]:
+    """Bytes of some records when new and when refreshed many times; the window is left out of it by going forward."""
+    families = await identity.new_families(stores, _SAMPLE)
+    for family in families:
+        await stores.families.begin(family)
+    young = [await _size(stores, family) for family in families]
+    for number in range(_GENERATIONS):
+        steps = [stores.families.step(Generation(family.family, number), rotates=True) for family in families]
+        if set(await asyncio.gather(*steps)) != {Step.ADVANCED}:
+            raise RuntimeError("a family did not advance")
+    return young, [await _size(stores, family) for family in families]
+
+
+async def _size(stores: Stores, family: Family) -> int:
+    return int(await stores.redis.execute("MEMORY", "USAGE", _key(family.family)))
+
+
+async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: int) -> float:
+    """Adds families until there are `wanted` and returns the bytes each took."""
+    (model,) = await identity.new_families(stores, 1)
+    before, now = await _used(stores), int(time.time() * 1000)
+    ends = now + identity.settings.refresh_idle_lifetime * 1000
+    for start in range(present, wanted, _BATCH):
+        pipeline = stores.redis._redis.pipeline(transaction=False)
+        for _ in range(min(_BATCH, wanted - start)):
+            family = dataclasses.replace(model, family=new_family(identity.keys.authenticator))
+            pipeline.set(_key(family.family), _pack(family, now), pxat=ends)
+        await pipeline.execute()
+    return (await _used(stores) - before) / (wanted - present)
+
+
+async def _used(stores: Stores) -> int:
+    lines = str(await stores.redis.execute("INFO", "memory")).splitlines()
+    return int(next(line for line in lines if line.startswith("used_memory:")).partition(":")[2])
+
+
+def _refresh_costs(identity: IdentityServer, rounds: int, seconds: float) -> list[float]:
+    """CPU seconds of one refresh, of server and Valkey together, in each round."""
+    tokens = identity.sessions(_FEW)
+    costs: list[float] = []
+    for _ in range(rounds):
+        before = identity.valkey_cpu
+        load = put_load(identity.server, seconds, tokens=tokens, **REFRESH)
+        tokens = load.tokens
+        costs.append(load.cpu_each + (identity.valkey_cpu - before) / load.total)
+    return costs
