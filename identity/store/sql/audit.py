@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from identity.feed.stores import StoreUnavailableError
 from identity.models import AuditEvent
@@ -51,6 +52,20 @@ class AuditTrail:
             self._lost = 0
         while self._waiting:
             batch = self._waiting[:_BATCH]
-            async with self._database.transaction() as session:
-                session.add_all([AuditEvent(**event.model_dump()) for event in batch])
+            try:
+                await self._write(batch)
+            except (ValueError, DBAPIError):
+                await self._write_one_by_one(batch)
             del self._waiting[: len(batch)]
+
+    async def _write(self, events: list[AuditEvent]) -> None:
+        async with self._database.transaction() as session:
+            session.add_all([AuditEvent(**event.model_dump()) for event in events])
+
+    async def _write_one_by_one(self, events: list[AuditEvent]) -> None:
+        """Leaves out the event that the database will never take: it must not keep out those behind it for ever."""
+        for event in events:
+            try:
+                await self._write([event])
+            except (ValueError, DBAPIError) as error:
+                log.error("an audit event cannot be stored", audit_event=event.event, problem=type(error).__name__)
