@@ -41,6 +41,28 @@ class SqlServer:
         await _make_template(self.name)
         return self._make(template=True)
 
+    def take_away(self, url: str) -> None:
+        """Makes the database refuse every new connection, and drops the ones PostgreSQL has."""
+        if self.name == "sqlite":
+            path = Path(url.partition(":///")[2])
+            path.rename(path.with_suffix(".away"))
+            path.mkdir()
+            return
+        with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+            name = _database_name(url)
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+    def bring_back(self, url: str) -> None:
+        """Undoes `take_away`."""
+        if self.name == "sqlite":
+            path = Path(url.partition(":///")[2])
+            path.rmdir()
+            path.with_suffix(".away").rename(path)
+            return
+        with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {_database_name(url)} ALLOW_CONNECTIONS true")
+
     def _make(self, template: bool) -> str:
         name = f"t{uuid.uuid4().hex}"
         if self.name == "sqlite":
@@ -94,6 +116,10 @@ def _stop_postgresql(server: object) -> None:
 
 def _postgresql_url(name: str) -> str:
     return postgresql_uri().replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
+
+
+def _database_name(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]
 
 
 def _template_file() -> Path:

@@ -1,6 +1,7 @@
 """The revocation journal in SQL: sequence is commit order, without gaps, on SQLite and PostgreSQL (I2)."""
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -231,6 +232,15 @@ async def test_a_database_that_is_away_is_an_error(tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError):
             await write(database, ending(1))
         await database.close()
+    await until_drivers_have_ended()
+
+
+async def until_drivers_have_ended() -> None:
+    """aiosqlite's thread for a connection that failed outlives the error by a moment, and wants the event loop."""
+    deadline = time.monotonic() + 5
+    while any("_connection_worker_thread" in thread.name for thread in threading.enumerate()):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def test_a_reader_sees_the_committed_state_while_a_change_is_open(database: Database) -> None:

@@ -1,0 +1,172 @@
+"""What is remembered of SQL: read once, forgotten when the feed says so, and never older than the head (A48)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from sqlalchemy import update
+
+from identity.feed.stores import StoreUnavailableError
+from identity.models import Client, Resource, Role, User, UserRole
+from identity.store.registry import RememberingRegistry
+from identity.store.sql.engine import Database
+from identity.verifier.profile import RuleKind, rule_digest
+
+ALICE = rule_digest(RuleKind.SUBJECT, "a1")
+SHOP = rule_digest(RuleKind.CLIENT, "shop")
+EVERYTHING = rule_digest(RuleKind.EVERYTHING)
+
+
+async def populate(database: Database) -> None:
+    async with database.transaction() as session:
+        session.add_all(
+            [
+                User(subject="a1", username="Alice", username_key="alice"),
+                User(subject="b2", username="Bob", username_key="bob", is_enabled=False),
+                Role(name="reader", scopes=["orders:read"]),
+                Role(name="writer", scopes=["orders:read", "orders:write"]),
+                Resource(
+                    name="orders",
+                    identifier="https://orders.example.com",
+                    scopes=["orders:read", "orders:write"],
+                    secret_hashes=["ab" * 32],
+                ),
+            ]
+        )
+        await session.flush()
+        session.add_all([UserRole(subject="a1", role="reader"), UserRole(subject="a1", role="writer")])
+        session.add_all(
+            [
+                Client(client_id="shop", name="Shop", origins=["https://shop.example.com"], secret_hashes=["cd" * 32]),
+                Client(client_id="old", name="Old", origins=["https://old.example.com"], is_enabled=False),
+            ]
+        )
+
+
+async def set_enabled(database: Database, enabled: bool) -> None:
+    async with database.transaction() as session:
+        await session.execute(update(User).where(User.subject == "a1").values(is_enabled=enabled))
+        await session.execute(update(Client).where(Client.client_id == "shop").values(is_enabled=enabled))
+
+
+async def test_people_come_with_the_scopes_of_all_their_roles(database: Database) -> None:
+    await populate(database)
+    registry = RememberingRegistry(database)
+    alice, bob = await registry.person("a1"), await registry.person("b2")
+    assert alice is not None
+    assert alice.roles == ("reader", "writer")
+    assert alice.scopes == {"orders:read", "orders:write"}
+    assert bob is not None
+    assert not bob.is_enabled
+    assert bob.scopes == frozenset()
+
+
+async def test_clients_and_resources_come_as_registered(database: Database) -> None:
+    await populate(database)
+    registry = RememberingRegistry(database)
+    shop = await registry.client("shop")
+    assert shop is not None
+    assert shop.secret_hashes == (bytes.fromhex("cd" * 32),)
+    assert not shop.is_public
+    assert (await registry.resources()).by_name["orders"].identifier == "https://orders.example.com"
+    assert await registry.origins() == {"https://shop.example.com"}
+
+
+async def test_what_is_remembered_costs_no_sql(database: Database) -> None:
+    """A refresh needs no SQL once the person is known; it goes on while the database is away."""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    reads: list[Callable[[], Awaitable[object]]] = [
+        lambda: registry.person("a1"),
+        lambda: registry.client("shop"),
+        registry.resources,
+        registry.origins,
+    ]
+    before = [await read() for read in reads]
+    async with database.engine.begin() as connection:
+        for table in ("user_role", "user_account", "client", "resource", "role"):
+            await connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO gone_{table}")
+    assert [await read() for read in reads] == before
+
+
+async def test_a_rule_about_a_person_makes_them_be_read_again(database: Database) -> None:
+    """A48"""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    await registry.person("a1")
+    await registry.client("shop")
+    await set_enabled(database, False)
+    registry.forget(ALICE)
+    person, client = await registry.person("a1"), await registry.client("shop")
+    assert person is not None
+    assert not person.is_enabled
+    assert client is not None
+    assert client.is_enabled, "a rule about a person says nothing about a client"
+
+
+async def test_a_rule_about_a_client_makes_it_and_the_origins_be_read_again(database: Database) -> None:
+    """A48"""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    await registry.client("shop")
+    await registry.origins()
+    await set_enabled(database, False)
+    registry.forget(SHOP)
+    client = await registry.client("shop")
+    assert client is not None
+    assert not client.is_enabled
+    assert await registry.origins() == frozenset()
+
+
+@pytest.mark.parametrize("how", ["rule", "rebuilt"])
+async def test_a_rule_about_everything_makes_everything_be_read_again(database: Database, how: str) -> None:
+    await populate(database)
+    registry = RememberingRegistry(database)
+    for read in (registry.person("a1"), registry.client("shop"), registry.resources(), registry.origins()):
+        await read
+    await set_enabled(database, False)
+    async with database.transaction() as session:
+        await session.execute(update(Resource).values(token_type="JWT"))
+    registry.forget(EVERYTHING) if how == "rule" else registry.forget_everything()
+    person, client = await registry.person("a1"), await registry.client("shop")
+    assert person is not None
+    assert client is not None
+    assert (person.is_enabled, client.is_enabled) == (False, False)
+    assert (await registry.resources()).by_name["orders"].token_type == "JWT"
+    assert await registry.origins() == frozenset()
+
+
+async def test_who_does_not_exist_is_looked_for_again(database: Database) -> None:
+    """A new client works at once, on every replica, without a rule."""
+    registry = RememberingRegistry(database)
+    assert await registry.client("shop") is None
+    assert await registry.person("a1") is None
+    await populate(database)
+    assert await registry.client("shop") is not None
+    assert await registry.person("a1") is not None
+
+
+async def test_an_answer_read_before_a_forget_is_not_remembered(database: Database) -> None:
+    """A48: the row was read, the rule about it came, and only then the answer was to be stored."""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    for _ in range(50):
+        await set_enabled(database, True)
+        registry.forget_everything()
+        slow = asyncio.create_task(registry.person("a1"))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await set_enabled(database, False)
+        registry.forget(ALICE)
+        await slow
+        person = await registry.person("a1")
+        assert person is not None
+        assert not person.is_enabled
+
+
+async def test_a_database_that_is_away_is_an_error_and_nothing_is_remembered_of_it(database: Database) -> None:
+    """I5: nobody is taken for unknown because the database did not answer."""
+    away = RememberingRegistry(Database("postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    for attempt in (away.person("a1"), away.client("shop"), away.resources(), away.origins()):
+        with pytest.raises(StoreUnavailableError):
+            await attempt
