@@ -17,7 +17,8 @@ def print_story(issuer: str, resource_url: str, client_secret: str) -> None:
     )
     console.print("Paste the story into another terminal:\n")
     for comment, command in story(issuer, resource_url, client_secret):
-        console.print(f"[dim]# {comment}[/dim]")
+        if comment:
+            console.print(f"[dim]# {comment}[/dim]")
         console.print(command, markup=False)
     console.print("\n[dim]Ctrl-C stops everything; the next start goes on where this one ended.[/dim]")
 
@@ -40,15 +41,15 @@ def story(issuer: str, resource_url: str, client_secret: str) -> list[tuple[str,
             "refresh: a new pair of tokens",
             f'TOKENS=$(curl -s {issuer}/token -d grant_type=refresh_token -d refresh_token="$REFRESH")',
         ),
-        ("", 'REFRESH=$(echo "$TOKENS" | sed \'s/.*"refresh_token":"\\([^"]*\\)".*/\\1/\')'),
+        ("keep the new refresh token", 'REFRESH=$(echo "$TOKENS" | sed \'s/.*"refresh_token":"\\([^"]*\\)".*/\\1/\')'),
         ("log out", f'curl -si {issuer}/revoke -d token="$REFRESH"'),
         (
             "the session is over: invalid_grant",
             f'curl -s {issuer}/token -d grant_type=refresh_token -d refresh_token="$REFRESH"',
         ),
         (
-            "and the service refuses the old access token at once: 401",
-            f'curl -si {resource_url}/me -H "Authorization: Bearer $ACCESS"',
+            "and within a second the service refuses the old access token, which it checks by itself: 401",
+            f'sleep 1; curl -si {resource_url}/me -H "Authorization: Bearer $ACCESS"',
         ),
         (
             "a program logs in for itself",

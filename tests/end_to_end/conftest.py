@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from installation import Dev
+from wire import Wire
 
 
 @pytest.fixture
@@ -27,6 +28,20 @@ def make_dev(tmp_path) -> Iterator:
             dev.stop()
         for pid in dev.processes():
             os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator:
+    """Opens connections to servers, and closes them."""
+    wires: list[Wire] = []
+
+    def open_one(url: str) -> Wire:
+        wires.append(Wire(url))
+        return wires[-1]
+
+    yield open_one
+    for wire in wires:
+        await wire.close()
 
 
 @pytest.fixture

@@ -75,16 +75,14 @@ class Dev:
         )
 
     def processes(self) -> list[int]:
-        """Returns the pids of everything that belongs to this installation: it shows in their command line or environment."""
+        """Returns the pids of everything that belongs to this installation: all of it works in this folder or below."""
         return [pid for pid in _pids() if pid != os.getpid() and self._owns(pid)]
 
     def _owns(self, pid: int) -> bool:
-        mark = str(self.folder).encode()
         try:
-            command, environment = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("cmdline", "environ"))
+            return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.folder)
         except OSError:
             return False
-        return mark in command or mark in environment
 
 
 def _pids() -> list[int]:

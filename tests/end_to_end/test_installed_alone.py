@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_story import log_in
 
 ROOT = Path(__file__).parents[2]
 SERVER_PARTS = ("fastapi", "starlette", "sqlmodel", "sqlalchemy", "redis", "typer", "pydantic", "uvicorn", "argon2")
@@ -89,21 +90,18 @@ def run(python: Path, script: str, *arguments: str) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-async def token_of(dev) -> str:
-    from test_story import log_in
-    from wire import Wire
-
-    return (await log_in(Wire(dev.issuer)))["access_token"]
+async def token_of(connect, dev) -> str:
+    return (await log_in(connect(dev.issuer)))["access_token"]
 
 
-async def test_the_base_install_verifies_and_brings_nothing_of_the_server(wheel, dev, tmp_path):
+async def test_the_base_install_verifies_and_brings_nothing_of_the_server(wheel, dev, tmp_path, connect):
     python = install(wheel, tmp_path / "base")
     told = run(
         python,
         _VERIFY,
         dev.issuer,
         "http://127.0.0.1:" + str(dev.resource_port),
-        await token_of(dev),
+        await token_of(connect, dev),
         json.dumps(SERVER_PARTS),
     )
     assert told["scopes"] == ["orders:read"]
@@ -111,9 +109,9 @@ async def test_the_base_install_verifies_and_brings_nothing_of_the_server(wheel,
     assert told["refused"]
 
 
-async def test_the_fastapi_extra_protects_an_endpoint(wheel, dev, tmp_path):
+async def test_the_fastapi_extra_protects_an_endpoint(wheel, dev, tmp_path, connect):
     python = install(wheel, tmp_path / "fastapi", "fastapi")
-    told = run(python, _PROTECT, dev.issuer, "http://127.0.0.1:" + str(dev.resource_port), await token_of(dev))
+    told = run(python, _PROTECT, dev.issuer, "http://127.0.0.1:" + str(dev.resource_port), await token_of(connect, dev))
     assert (told["good"], told["bad"]) == (200, 401)
 
 

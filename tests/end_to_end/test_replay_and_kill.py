@@ -18,19 +18,19 @@ async def refresh(wire: Wire, token: str):
     return await wire.form("/token", grant_type="refresh_token", refresh_token=token)
 
 
-async def test_fifty_refreshes_at_once_get_one_successor_and_a_replay_ends_the_grant(make_dev):
+async def test_fifty_refreshes_at_once_get_one_successor_and_a_replay_ends_the_grant(make_dev, connect):
     """A45, A46: within the window every success carries the same refresh token; after it, reuse ends the grant and the
     access tokens issued under it."""
     dev = make_dev(IDENTITY_REFRESH_RETRY_WINDOW="2")
     dev.start()
-    wires = [Wire(dev.issuer) for _ in range(AT_ONCE)]
+    wires = [connect(dev.issuer) for _ in range(AT_ONCE)]
     tokens = await log_in(wires[0])
     answers = await asyncio.gather(*(refresh(wire, tokens["refresh_token"]) for wire in wires))
     assert [answer.status for answer in answers] == [200] * AT_ONCE
     successors = {answer.json()["refresh_token"] for answer in answers}
     assert len(successors) == 1
     issued = [answer.json()["access_token"] for answer in answers]
-    orders = Wire(dev.orders)
+    orders = connect(dev.orders)
     assert [(await orders.get("/me", token)).status for token in issued] == [200] * AT_ONCE
     await asyncio.sleep(2.1)  # the retry window itself is what is waited for
     replay = await refresh(wires[0], tokens["refresh_token"])
@@ -43,11 +43,11 @@ async def test_fifty_refreshes_at_once_get_one_successor_and_a_replay_ends_the_g
                 await asyncio.sleep(0.02)
 
 
-async def test_a_kill_of_everything_at_once_loses_nothing(make_dev):
+async def test_a_kill_of_everything_at_once_loses_nothing(make_dev, connect):
     """Sessions still refresh, what was revoked stays revoked, and no process is left over."""
     dev = make_dev()
     dev.start()
-    issuer = Wire(dev.issuer)
+    issuer = connect(dev.issuer)
     living = [await log_in(issuer) for _ in range(5)]
     living = [(await refresh(issuer, tokens["refresh_token"])).json() for tokens in living]
     ended = await log_in(issuer)
@@ -59,7 +59,7 @@ async def test_a_kill_of_everything_at_once_loses_nothing(make_dev):
     dev.process.wait(10)
     wait_until(lambda: dev.processes() == [], 10)
     dev.start()
-    issuer, orders = Wire(dev.issuer), Wire(dev.orders)
+    issuer, orders = connect(dev.issuer), connect(dev.orders)
     for tokens in living:
         assert (await refresh(issuer, tokens["refresh_token"])).status == 200
         assert (await orders.get("/me", tokens["access_token"])).status == 200
@@ -70,11 +70,11 @@ async def test_a_kill_of_everything_at_once_loses_nothing(make_dev):
     assert dev.processes() == []
 
 
-async def test_a_kill_of_server_and_valkey_is_noticed_by_the_command_which_leaves_no_orphan(make_dev):
+async def test_a_kill_of_server_and_valkey_is_noticed_by_the_command_which_leaves_no_orphan(make_dev, connect):
     """Killing only the two of them: the command brings nothing back halfway, it ends with a sentence."""
     dev = make_dev()
     dev.start()
-    tokens = await log_in(Wire(dev.issuer))
+    tokens = await log_in(connect(dev.issuer))
     for pid in dev.processes():
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"identity.cli.process" in command or b"valkey-server" in command:
@@ -83,4 +83,4 @@ async def test_a_kill_of_server_and_valkey_is_noticed_by_the_command_which_leave
     assert "the identity server" in dev.printed()
     wait_until(lambda: dev.processes() == [], 10)
     dev.start()
-    assert (await refresh(Wire(dev.issuer), tokens["refresh_token"])).status == 200
+    assert (await refresh(connect(dev.issuer), tokens["refresh_token"])).status == 200

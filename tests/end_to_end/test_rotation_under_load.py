@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import jwt
 from test_story import log_in
 from wire import Wire
 
@@ -17,14 +18,14 @@ TEST_SETTINGS = {"IDENTITY_JWKS_MAX_AGE": "1", "IDENTITY_VERIFIER_COOLDOWN": "1"
 class Load:
     """Refreshes families in turn and shows every access token, new and old, to the service."""
 
-    def __init__(self, issuer: str, orders: str) -> None:
-        self.issuer, self.orders = issuer, orders
+    def __init__(self, connect, issuer: str, orders: str) -> None:
+        self.connect, self.issuer, self.orders = connect, issuer, orders
         self.refreshes = self.calls = 0
         self.refused: list[tuple[int, bytes]] = []
         self.done = asyncio.Event()
 
     async def run(self, families: list[dict[str, str]]) -> None:
-        issuer, orders = Wire(self.issuer), Wire(self.orders)
+        issuer, orders = self.connect(self.issuer), self.connect(self.orders)
         while not self.done.is_set():
             for index, tokens in enumerate(families):
                 answer = await issuer.form("/token", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
@@ -45,19 +46,19 @@ class Load:
             self.refused.append((answer.status, answer.body))
 
 
-async def test_no_valid_token_is_refused_through_five_rotations(make_dev):
+async def test_no_valid_token_is_refused_through_five_rotations(make_dev, connect):
     """1,000 families refresh through 5 rotations without `--force`; the service is called all the time."""
     dev = make_dev(**TEST_SETTINGS, IDENTITY_LOGIN_ATTEMPTS="5000", IDENTITY_LOGIN_ATTEMPTS_PER_ADDRESS="5000")
     dev.start()
-    families = await _log_in_many(dev.issuer)
-    load = Load(dev.issuer, dev.orders)
+    families = await _log_in_many(connect, dev.issuer)
+    load = Load(connect, dev.issuer, dev.orders)
     workers = [asyncio.create_task(load.run(families[index::WORKERS])) for index in range(WORKERS)]
     kids = {kid_of(families[0]["access_token"])}
     for _ in range(ROTATIONS):
         rotated = await asyncio.to_thread(dev.command, "keys", "rotate", "--wait", "--json")
         assert rotated.returncode == 0, rotated.stderr
         kids.add(json.loads(rotated.stdout)["kid"])
-        await _until_signed_by(dev.issuer, json.loads(rotated.stdout)["kid"])
+        await _until_signed_by(connect(dev.issuer), json.loads(rotated.stdout)["kid"])
     before = load.refreshes
     while load.refreshes < before + FAMILIES and not any(worker.done() for worker in workers):
         await asyncio.sleep(0.05)
@@ -69,8 +70,8 @@ async def test_no_valid_token_is_refused_through_five_rotations(make_dev):
     assert load.refreshes >= 2 * FAMILIES
 
 
-async def _log_in_many(issuer: str) -> list[dict[str, str]]:
-    wires = [Wire(issuer) for _ in range(WORKERS)]
+async def _log_in_many(connect, issuer: str) -> list[dict[str, str]]:
+    wires = [connect(issuer) for _ in range(WORKERS)]
 
     async def some(wire: Wire) -> list[dict[str, str]]:
         return [await log_in(wire) for _ in range(FAMILIES // WORKERS)]
@@ -78,9 +79,8 @@ async def _log_in_many(issuer: str) -> list[dict[str, str]]:
     return [tokens for found in await asyncio.gather(*(some(wire) for wire in wires)) for tokens in found]
 
 
-async def _until_signed_by(issuer: str, kid: str) -> None:
+async def _until_signed_by(wire: Wire, kid: str) -> None:
     """A running server signs by the new key within 5 s."""
-    wire = Wire(issuer)
     async with asyncio.timeout(5):
         tokens = await log_in(wire)
         while kid_of(tokens["access_token"]) != kid:
@@ -91,6 +91,4 @@ async def _until_signed_by(issuer: str, kid: str) -> None:
 
 
 def kid_of(token: str) -> str:
-    import jwt
-
     return jwt.get_unverified_header(token)["kid"]

@@ -34,9 +34,9 @@ def test_the_printed_story_comes_out_as_its_comments_say(dev):
     assert told.count('"access_token"') == 1
 
 
-async def test_a_logout_reaches_the_service_within_two_seconds(dev):
+async def test_a_logout_reaches_the_service_within_two_seconds(dev, connect):
     """Must show 2: 200, 403, refresh, logout, `invalid_grant`, and 401 for the old access token within 2 s."""
-    issuer, orders = Wire(dev.issuer), Wire(dev.orders)
+    issuer, orders = connect(dev.issuer), connect(dev.orders)
     first = await log_in(issuer)
     assert (await orders.get("/orders", first["access_token"])).status == 200
     refused = await orders.request(
@@ -58,18 +58,18 @@ async def test_a_logout_reaches_the_service_within_two_seconds(dev):
     print(f"logout to refusal: {time.monotonic() - logged_out_at:.3f} s")
 
 
-async def test_a_second_start_keeps_everything(make_dev):
+async def test_a_second_start_keeps_everything(make_dev, connect):
     """Sessions, people, keys and the demo's secrets are those of the first start; Ctrl-C leaves nothing running."""
     dev = make_dev()
     dev.start()
-    tokens = await log_in(Wire(dev.issuer))
+    tokens = await log_in(connect(dev.issuer))
     first_story = story_of(dev.printed())
     assert dev.stop() == 0
     assert dev.processes() == []
     dev.start()
     assert story_of(dev.printed()) == first_story
-    assert (await Wire(dev.orders).get("/orders", tokens["access_token"])).status == 200
-    answer = await Wire(dev.issuer).form("/token", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert (await connect(dev.orders).get("/orders", tokens["access_token"])).status == 200
+    answer = await connect(dev.issuer).form("/token", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert answer.status == 200
 
 

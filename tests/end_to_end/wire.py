@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
@@ -45,16 +46,19 @@ class Wire:
         try:
             return await self._exchange(method, path, body, headers)
         except (ConnectionError, asyncio.IncompleteReadError):
-            self.close()
+            await self.close()
             if fresh:
                 raise
             return await self._exchange(method, path, body, headers)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Closes the connection."""
         if self._streams is not None:
-            self._streams[1].close()
+            _, writer = self._streams
             self._streams = None
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
     async def _exchange(self, method: str, path: str, body: str, headers: dict[str, str]) -> Answer:
         if self._streams is None:
@@ -69,5 +73,5 @@ class Wire:
         }
         content = await reader.readexactly(int(received.get("content-length", "0")))
         if received.get("connection", "").lower() == "close":
-            self.close()
+            await self.close()
         return Answer(int(head[0].split()[1]), received, content)
