@@ -142,11 +142,7 @@ class Verifier:
             return
         tasks, client = (*self._tasks, *self._keys.under_way()), self._client
         self._loop, self._client, self._tasks = None, None, ()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if client is not None:
-            await client.aclose()
+        await _end(tasks, client)
 
     async def __aenter__(self) -> Verifier:
         self.start()
@@ -249,12 +245,19 @@ class Verifier:
         self._generation = self._keys.generation
 
     def _abandon(self) -> None:
-        """Lets go of the tasks of another event loop. After a fork they are the parent's and nothing here may touch them."""
+        """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
         loop = self._loop
-        if loop is not None and self._process == os.getpid() and not loop.is_closed():
-            for task in self._tasks:
-                loop.call_soon_threadsafe(task.cancel)
-        self._tasks = ()
+        if loop is not None and self._process == os.getpid() and loop.is_running():
+            asyncio.run_coroutine_threadsafe(_end(self._tasks, self._client), loop)
+        self._client, self._tasks = None, ()
+
+
+async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | None) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if client is not None:
+        await client.aclose()
 
 
 def _check_settings(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import threading
 import time
 from collections import Counter
@@ -65,6 +66,7 @@ class FakeIssuer:
     keys: list[SigningKey]
     server: ThreadingHTTPServer = field(init=False)
     path: str = ""
+    scheme: str = "http"
     hits: Counter[str] = field(default_factory=Counter)
     polls: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
@@ -80,7 +82,7 @@ class FakeIssuer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_address[1]}{self.path}"
+        return f"{self.scheme}://127.0.0.1:{self.server.server_address[1]}{self.path}"
 
     def mint(self, *, key: SigningKey | None = None, header: dict[str, object] | None = None, **claims: object) -> str:
         """A good token; claims and headers given replace the usual ones, `None` leaves one out."""
@@ -157,10 +159,14 @@ def compact_json(members: dict[str, object]) -> bytes:
 
 
 @contextmanager
-def running(keys: list[SigningKey], path: str = "", port: int = 0) -> Iterator[FakeIssuer]:
+def running(
+    keys: list[SigningKey], path: str = "", port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[FakeIssuer]:
     """Serves until the block ends."""
-    issuer = FakeIssuer(list(keys), path=path)
+    issuer = FakeIssuer(list(keys), path=path, scheme="https" if tls else "http")
     issuer.server = Server(("127.0.0.1", port), handler_of(issuer))
+    if tls:
+        issuer.server.socket = tls.wrap_socket(issuer.server.socket, server_side=True)
     thread = threading.Thread(target=issuer.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

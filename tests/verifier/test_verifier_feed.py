@@ -1,0 +1,319 @@
+"""Following the feed of an issuer on a real socket: revocations arrive, and silence is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+
+import pytest
+from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, SigningKey, compact_json
+
+from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, RevocationsStale, Verifier
+from identity.verifier.profile import RuleKind
+
+Make = Callable[..., Verifier]
+Eventually = Callable[..., Awaitable[None]]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
+
+
+async def is_refused(verifier: Verifier, token: str, code: Refusal = Refusal.REVOKED) -> bool:
+    try:
+        await verifier.verify(token)
+    except InvalidToken as error:
+        return error.code == code
+    return False
+
+
+async def until_applied(verifier: Verifier, issuer: FakeIssuer) -> None:
+    async with asyncio.timeout(4):
+        while verifier.status().feed_cursor != f"{issuer.epoch}.{issuer.seq}":
+            await asyncio.sleep(0.005)
+
+
+KINDS: list[tuple[RuleKind, tuple[str, ...]]] = [
+    (RuleKind.TOKEN, ("t-1",)),
+    (RuleKind.GRANT, ("g1",)),
+    (RuleKind.SESSION, ("s-1",)),
+    (RuleKind.SUBJECT, ("alice",)),
+    (RuleKind.CLIENT, ("demo",)),
+    (RuleKind.AUDIENCE_SCOPE, (AUDIENCE, "orders:read")),
+    (RuleKind.EVERYTHING, ()),
+]
+
+
+@pytest.mark.parametrize(("kind", "values"), KINDS, ids=[row[0].value for row in KINDS])
+async def test_rule_of_every_kind_ends_the_tokens_issued_before_it(
+    verifier_of: Make, issuer: FakeIssuer, kind: RuleKind, values: tuple[str, ...]
+) -> None:
+    """V12: seen and unseen ones; those issued after it live."""
+    verifier = verifier_of(credential=ANONYMOUS)
+    seen = issuer.mint(jti="t-1", sid="s-1")
+    unseen = issuer.mint(jti="t-1", sid="s-1", amr=["pwd"])
+    await verifier.verify(seen)
+    issuer.revoke(kind, *values)
+    await until_applied(verifier, issuer)
+    assert await is_refused(verifier, seen)
+    assert await is_refused(verifier, unseen)
+    await verifier.verify(issuer.mint(jti="t-1", sid="s-1"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (RuleKind.TOKEN, ("t-2",)),
+        (RuleKind.GRANT, ("t-1",)),
+        (RuleKind.SUBJECT, ("bob",)),
+        (RuleKind.AUDIENCE_SCOPE, ("http://billing.example", "orders:read")),
+        (RuleKind.AUDIENCE_SCOPE, (AUDIENCE, "orders:write")),
+        ("planet", ("alice",)),
+    ],
+)
+async def test_rule_that_means_others_leaves_a_token_alone(
+    verifier_of: Make, issuer: FakeIssuer, kind: str, values: tuple[str, ...]
+) -> None:
+    """V12"""
+    verifier = verifier_of(credential=ANONYMOUS)
+    token = issuer.mint(jti="t-1")
+    await verifier.verify(token)
+    issuer.revoke(kind, *values)
+    await until_applied(verifier, issuer)
+    await verifier.verify(token)
+
+
+async def test_first_request_is_judged_with_the_picture(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """V12: what was revoked before this process started is revoked for its very first request."""
+    token = issuer.mint()
+    issuer.revoke(RuleKind.SUBJECT, "alice")
+    assert await is_refused(verifier_of(credential=ANONYMOUS), token)
+
+
+async def test_first_requests_wait_for_a_silent_feed_once_and_together(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """F17"""
+    issuer.fail(FEED, Reply(hang=True))
+    verifier = verifier_of(credential=ANONYMOUS)
+    began = time.monotonic()
+    await asyncio.gather(*(verifier.verify(issuer.mint()) for _ in range(20)))
+    assert 1.5 < time.monotonic() - began < 3
+    with pytest.raises(StopIteration):
+        verifier.verify(issuer.mint()).send(None)
+
+
+async def test_token_without_revision_is_refused_by_who_follows_the_feed(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """V08"""
+    following, plain = verifier_of(credential=ANONYMOUS), verifier_of()
+    for revision in (None, -1, "1", True, 1.0):
+        assert await is_refused(following, issuer.mint(rev=revision), Refusal.INVALID_CLAIMS)
+    await plain.verify(issuer.mint(rev=None))
+
+
+async def test_withdrawn_key_is_refused_at_once_and_for_good(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """K06: whatever `rev` the token has, and although the JWKS still has the key."""
+    verifier = verifier_of(credential=ANONYMOUS)
+    token = issuer.mint(rev=1000)
+    await verifier.verify(token)
+    issuer.revoke(RuleKind.KEY, "key-one", lifetime=None)
+    await until_applied(verifier, issuer)
+    assert await is_refused(verifier, token, Refusal.WITHDRAWN_KEY)
+    issuer.new_history("e2")
+    await until_applied(verifier, issuer)
+    assert await is_refused(verifier, token, Refusal.WITHDRAWN_KEY)
+
+
+async def test_new_history_is_taken_as_a_snapshot(verifier_of: Make, issuer: FakeIssuer) -> None:
+    verifier = verifier_of(credential=ANONYMOUS)
+    token = issuer.mint()
+    await verifier.verify(token)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    await until_applied(verifier, issuer)
+    issuer.new_history("e2")
+    issuer.revoke(RuleKind.SUBJECT, "alice")
+    await until_applied(verifier, issuer)
+    assert await is_refused(verifier, token)
+    assert verifier.status().rules == 1
+
+
+async def test_answer_out_of_step_is_followed_by_a_snapshot(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually
+) -> None:
+    """V12"""
+    verifier = verifier_of(credential=ANONYMOUS)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    token = issuer.mint(rev=0)
+    await verifier.verify(token)
+    told = {"epoch": "e1", "seq": 0, "snapshot": False, "as_of_age": 0, "jwks_version": "v1", "rules": []}
+    issuer.fail(FEED, Reply(body=compact_json(told)))
+    await eventually(lambda: verifier.status().feed_cursor is None)
+    issuer.rules.clear()
+    issuer.revoke(RuleKind.SUBJECT, "alice")
+    issuer.recover(FEED)
+    await until_applied(verifier, issuer)
+    assert "cursor" not in issuer.polls[-2]
+    assert await is_refused(verifier, token)
+
+
+async def test_poll_says_who_asks_and_what_it_has(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """The issuer knows which verifiers live and how far they are."""
+    verifier = verifier_of(credential=Credential("orders:a", "s e+c/r%t"), max_staleness=60)
+    await verifier.verify(issuer.mint())
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    await until_applied(verifier, issuer)
+    async with asyncio.timeout(4):
+        while issuer.polls[-1].get("cursor") != "e1.1":
+            await asyncio.sleep(0.01)
+    assert "cursor" not in issuer.polls[0]
+    last = issuer.polls[-1]
+    assert (float(last["wait"]), last["kids"]) == (20, "key-one")
+    assert {poll["instance"] for poll in issuer.polls} == {last["instance"]}
+    assert len(bytes.fromhex(last["instance"])) == 16
+    assert set(issuer.authorizations) == {"Basic " + b64encode(b"orders%3Aa:s+e%2Bc%2Fr%25t").decode()}
+
+
+async def test_anonymous_follower_sends_no_credential(verifier_of: Make, issuer: FakeIssuer) -> None:
+    await verifier_of(credential=ANONYMOUS).verify(issuer.mint())
+    assert set(issuer.authorizations) == {None}
+
+
+async def test_verifier_without_credential_never_asks_the_feed(verifier: Verifier, issuer: FakeIssuer) -> None:
+    await verifier.verify(issuer.mint())
+    assert issuer.hits[FEED] == 0
+    assert verifier.status().feed_staleness is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(503), Reply(401), Reply(body=b"garbage"), Reply(302), Reply(body=b"[]")],
+    ids=["503", "401", "garbage", "redirect", "array"],
+)
+async def test_failing_feed_is_asked_again_with_pauses(verifier_of: Make, issuer: FakeIssuer, reply: Reply) -> None:
+    """F17: never in a tight loop."""
+    issuer.fail(FEED, reply)
+    verifier = verifier_of(credential=ANONYMOUS)
+    verifier.start()
+    await asyncio.sleep(1)
+    assert 1 <= issuer.hits[FEED] <= 6
+    issuer.recover(FEED)
+    await until_applied(verifier, issuer)
+
+
+async def test_feed_that_does_not_wait_is_not_asked_in_a_loop(verifier_of: Make, issuer: FakeIssuer) -> None:
+    told = {"epoch": "e1", "seq": 0, "snapshot": True, "as_of_age": 0, "jwks_version": "v1", "rules": []}
+    issuer.fail(FEED, Reply(body=compact_json(told)))
+    verifier_of(credential=ANONYMOUS).start()
+    await asyncio.sleep(1)
+    assert 1 <= issuer.hits[FEED] <= 7
+
+
+async def test_issuer_that_offers_a_feed_later_is_noticed(verifier_of: Make, issuer: FakeIssuer) -> None:
+    without = {**issuer.metadata(), "revocation_feed_endpoint": None}
+    issuer.fail(METADATA, Reply(body=compact_json(without)))
+    verifier = verifier_of(credential=ANONYMOUS)
+    verifier.start()
+    await asyncio.sleep(0.1)
+    issuer.recover(METADATA)
+    await until_applied(verifier, issuer)
+
+
+async def test_new_jwks_version_in_the_feed_fetches_the_keys_at_once(
+    verifier_of: Make, issuer: FakeIssuer, signing_keys: list[SigningKey], eventually: Eventually
+) -> None:
+    """K01: long before their max-age is over."""
+    verifier = verifier_of(credential=ANONYMOUS)
+    await verifier.verify(issuer.mint())
+    issuer.keys.append(signing_keys[1])
+    issuer.jwks_version = "v2"
+    issuer.wake()
+    await eventually(lambda: verifier.status().key_ids == ("key-one", "key-two"))
+    assert issuer.hits[JWKS] == 2
+
+
+async def silence(verifier: Verifier, issuer: FakeIssuer, clock: Clock, seconds: float) -> None:
+    """Lets the feed fall silent for so long that the verifier may no longer trust its picture."""
+    issuer.fail(FEED, Reply(503))
+    await asyncio.sleep(0.1)
+    clock.ahead += seconds
+
+
+async def test_stale_picture_is_accepted_or_not_by_policy_and_by_call(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """V12: `accept` still refuses what is known to be revoked."""
+    clock = Clock()
+    verifier = verifier_of(credential=ANONYMOUS, max_staleness=60, monotonic=clock)
+    token, revoked = issuer.mint(), issuer.mint(sub="bob")
+    await verifier.verify(token)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    await until_applied(verifier, issuer)
+    await silence(verifier, issuer, clock, 59)
+    await verifier.verify(token, when_stale="reject")
+    clock.ahead += 2
+    await verifier.verify(token)
+    with pytest.raises(RevocationsStale) as caught:
+        await verifier.verify(token, when_stale="reject")
+    assert (caught.value.code, caught.value.retry_after) == (Refusal.STALE_REVOCATIONS, 1)
+    assert await is_refused(verifier, revoked)
+
+
+async def test_rejecting_verifier_rejects_until_the_feed_is_back(verifier_of: Make, issuer: FakeIssuer) -> None:
+    clock = Clock()
+    verifier = verifier_of(credential=ANONYMOUS, when_stale="reject", monotonic=clock)
+    token = issuer.mint()
+    await verifier.verify(token)
+    await silence(verifier, issuer, clock, 61)
+    assert await is_refused(verifier, token, Refusal.STALE_REVOCATIONS)
+    await verifier.verify(token, when_stale="accept")
+    assert await is_refused(verifier, "x.y.z", Refusal.MALFORMED)
+    issuer.recover(FEED)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    await until_applied(verifier, issuer)
+    await verifier.verify(token)
+
+
+async def test_picture_never_seen_counts_as_stale(verifier_of: Make, issuer: FakeIssuer) -> None:
+    issuer.fail(FEED, Reply(503))
+    verifier = verifier_of(credential=ANONYMOUS, when_stale="reject")
+    assert await is_refused(verifier, issuer.mint(), Refusal.STALE_REVOCATIONS)
+    await verifier.verify(issuer.mint(), when_stale="accept")
+
+
+async def test_age_the_server_admits_counts_against_the_picture(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """Staleness = as_of_age + time since the last answered poll was sent."""
+    issuer.as_of_age = 1.5
+    verifier = verifier_of(credential=ANONYMOUS, when_stale="reject", max_staleness=1.4)
+    assert await is_refused(verifier, issuer.mint(), Refusal.STALE_REVOCATIONS)
+    staleness = verifier.status().feed_staleness
+    assert staleness is not None
+    assert 1.5 <= staleness < 3
+
+
+async def test_silence_and_recovery_are_logged_once_each(
+    verifier_of: Make, issuer: FakeIssuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "identity.verifier")
+    clock = Clock()
+    verifier = verifier_of(credential=ANONYMOUS, monotonic=clock)
+    token = issuer.mint()
+    await verifier.verify(token)
+    await silence(verifier, issuer, clock, 61)
+    for _ in range(5):
+        await verifier.verify(token)
+    issuer.recover(FEED)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    await until_applied(verifier, issuer)
+    await verifier.verify(token)
+    said = [record.message for record in caplog.records if "revocation feed" in record.message]
+    assert len(said) == 2
+    assert "silent" in said[0]
+    assert "again" in said[1]
+
+
+def test_credential_does_not_show_its_secret() -> None:
+    """A64"""
+    assert "hunter2" not in repr(Credential("orders", "hunter2"))

@@ -1,0 +1,173 @@
+"""The picture of the feed: what a rule matches, and which answers continue it."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from fake_issuer import b64
+
+from identity.verifier.profile import RuleKind, rule_digest
+from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, FeedRule, Picture, read_answer
+
+NOW = 1_700_000_000
+
+
+def rule(seq: int, value: str = "x", kind: str = "jti", expires_at: int | None = NOW + 900) -> FeedRule:
+    return FeedRule(seq, kind, rule_digest(kind, value), expires_at)  # type: ignore[arg-type]
+
+
+def answer(*rules: FeedRule, seq: int, epoch: str = "e", snapshot: bool = False) -> FeedAnswer:
+    return FeedAnswer(epoch, seq, snapshot, 0.0, "v", rules)
+
+
+def picture_at(seq: int, *rules: FeedRule) -> Picture:
+    picture = Picture(lambda digest: None)
+    picture.apply(answer(*rules, seq=seq, snapshot=True), NOW)
+    return picture
+
+
+def revokes(picture: Picture, revision: int, value: str = "x") -> bool:
+    return picture.revokes(revision, [rule_digest(RuleKind.TOKEN, value)])
+
+
+def test_rule_matches_tokens_older_than_itself_only() -> None:
+    """V12: by number, not by time."""
+    picture = picture_at(5, rule(5))
+    assert revokes(picture, 4)
+    assert not revokes(picture, 5)
+    assert not revokes(picture, 4, "y")
+
+
+def test_newest_rule_for_a_name_counts() -> None:
+    """V12"""
+    picture = picture_at(5, rule(5))
+    picture.apply(answer(rule(9), seq=9), NOW)
+    assert revokes(picture, 8)
+
+
+def test_numbers_may_be_missing_between_rules() -> None:
+    """Expired rules are not sent, and some numbers concern servers only."""
+    picture = picture_at(5, rule(5))
+    picture.apply(answer(rule(8), rule(11, "y"), seq=14), NOW)
+    assert picture.cursor == "e.14"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        answer(seq=4),
+        answer(rule(5), seq=6),
+        answer(rule(3), rule(6), seq=6),
+        answer(rule(6), seq=6, epoch="other"),
+    ],
+    ids=["head goes back", "rule sent twice", "rule from before the cursor", "other history"],
+)
+def test_answer_that_does_not_continue_the_picture_changes_nothing(broken: FeedAnswer) -> None:
+    """V12"""
+    picture = picture_at(5, rule(5))
+    before = picture.version
+    with pytest.raises(FeedOutOfStep):
+        picture.apply(broken, NOW)
+    assert (picture.cursor, picture.version, len(picture)) == ("e.5", before, 1)
+
+
+def test_snapshot_replaces_the_picture() -> None:
+    picture = picture_at(5, rule(5))
+    picture.apply(answer(rule(2, "y"), seq=3, epoch="f", snapshot=True), NOW)
+    assert picture.cursor == "f.3"
+    assert not revokes(picture, 0, "x")
+    assert revokes(picture, 1, "y")
+    assert picture.head == 2
+
+
+def test_withdrawn_kids_are_told_and_not_forgotten_by_a_snapshot() -> None:
+    """K06"""
+    told: list[bytes] = []
+    picture = Picture(told.append)
+    picture.apply(answer(rule(1, "k", "kid", None), seq=1, snapshot=True), NOW)
+    assert told == [rule_digest(RuleKind.KEY, "k")]
+    assert len(picture) == 0
+
+
+def test_rule_of_an_unknown_kind_is_kept_and_counted_and_matches_nothing() -> None:
+    picture = picture_at(2, rule(1, "x", "planet"), rule(2, "y"))
+    assert (picture.unknown_kinds, len(picture)) == (1, 2)
+    assert not revokes(picture, 0, "x")
+
+
+def test_rules_are_dropped_after_the_last_token_they_can_match() -> None:
+    picture = picture_at(3, rule(1, "soon", expires_at=NOW + 10), rule(2, "never", expires_at=None), rule(3, "late"))
+    picture.apply(answer(seq=4), NOW + 60)
+    assert len(picture) == 3  # our clock may be ahead
+    picture.apply(answer(seq=5), NOW + 200)
+    assert len(picture) == 2
+    picture.apply(answer(seq=6), NOW + 10_000)
+    assert len(picture) == 1
+    assert revokes(picture, 0, "never")
+
+
+def test_rule_repeated_with_a_shorter_life_does_not_end_the_longer_one() -> None:
+    picture = picture_at(1, rule(1, expires_at=None))
+    picture.apply(answer(rule(2, expires_at=NOW + 10), seq=2), NOW)
+    picture.apply(answer(seq=3), NOW + 10_000)
+    assert revokes(picture, 0)
+
+
+def test_picture_of_many_rules_is_built_and_asked_quickly() -> None:
+    rules = tuple(rule(seq, str(seq)) for seq in range(1, 50_001))
+    began = time.perf_counter()
+    picture = picture_at(50_000, *rules)
+    assert all(revokes(picture, 0, str(seq)) for seq in range(1, 50_001, 50))
+    assert time.perf_counter() - began < 5
+
+
+WIRE = {"epoch": "e", "seq": 42, "snapshot": False, "as_of_age": 0.12, "jwks_version": "abc"}
+DIGEST = b64(rule_digest(RuleKind.TOKEN, "x"))
+
+
+def test_answer_is_read() -> None:
+    rules = [[41, "jti", DIGEST, NOW], [42, "kid", DIGEST, None]]
+    read = read_answer(json.dumps({**WIRE, "rules": rules, "later": "more"}).encode())
+    assert read.rules == (rule(41, expires_at=NOW), FeedRule(42, "kid", rule_digest(RuleKind.TOKEN, "x"), None))
+    assert (read.epoch, read.seq, read.snapshot, read.as_of_age, read.jwks_version) == ("e", 42, False, 0.12, "abc")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": 1},
+        {"seq": -1},
+        {"seq": True},
+        {"seq": 1.5},
+        {"snapshot": 1},
+        {"as_of_age": -1},
+        {"as_of_age": "0"},
+        {"as_of_age": True},
+        {"as_of_age": float("nan")},
+        {"jwks_version": None},
+        {"rules": None},
+        {"rules": [1]},
+        {"rules": [[]]},
+        {"rules": [[41, "jti", DIGEST]]},
+        {"rules": [[41, "jti", "AAAA", NOW]]},
+        {"rules": [[41, "jti", "\u20ac", NOW]]},
+        {"rules": [["41", "jti", DIGEST, NOW]]},
+        {"rules": [[41, None, DIGEST, NOW]]},
+        {"rules": [[41, "jti", DIGEST, "soon"]]},
+        {"rules": [[42, "jti", DIGEST, NOW], [41, "jti", DIGEST, NOW]]},
+        {"rules": [[41, "jti", DIGEST, NOW], [41, "jti", DIGEST, NOW]]},
+        {"rules": [[43, "jti", DIGEST, NOW]]},
+    ],
+    ids=repr,
+)
+def test_malformed_answer_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(FeedOutOfStep):
+        read_answer(json.dumps({**WIRE, "rules": [], **change}).encode())
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000])
+def test_answer_that_is_no_object_is_refused(body: bytes) -> None:
+    with pytest.raises(FeedOutOfStep):
+        read_answer(body)
