@@ -31,10 +31,10 @@ class DemoNotes:
 
 async def make_demo(ledger: Ledger[SqlChange], passwords: Passwords, notes: DemoNotes) -> None:
     """Registers the demo, in one transaction, unless it is there."""
-    hashes = {name: await passwords.hash(password) for name, (password, _) in _PEOPLE.items()}
     async with ledger.change() as change:
         if await change.registrations.client("demo") is not None:
             return
+        hashes = {name: await passwords.hash(password) for name, (password, _) in _PEOPLE.items()}
         change.registrations.add(*_independent(notes, hashes))
         await change.registrations.flush()
         subjects = {user.username: user.subject for user in await change.registrations.users()}

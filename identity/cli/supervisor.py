@@ -57,7 +57,7 @@ def _answers_ok(url: str) -> bool:
 
 
 class Supervisor:
-    """Starts children in order and, whatever happens, leaves none of them running. Main thread only; runs once.
+    """Starts children together and, whatever happens, leaves none of them running. Main thread only; runs once.
 
     `tend` is called whenever a process that this one started has ended, also one that is no child here: it restarts
     the private Valkey. What it raises ends the run. `say` receives the sentences for the person at the terminal.
@@ -104,6 +104,7 @@ class Supervisor:
                 self._running.append((child, start_child(child.argv, child.env)))
             except OSError as error:
                 raise ChildFailedError(f"{child.name} cannot run: {error}.") from error
+        for child in self._children:
             self._await_ready(child)
 
     def _await_ready(self, child: Child) -> None:
