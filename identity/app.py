@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from fastapi import FastAPI
@@ -47,6 +47,9 @@ from identity.web.cors import CrossOrigin
 from identity.web.openapi import describe
 from identity.web.routes import add_routes, client_paths, public_paths
 from identity.web.services import Services
+
+_STOP_SECONDS = 5.0
+"""How long a stopping server waits for the last step of what runs beside the endpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +165,30 @@ def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await require_usable(settings, parts.stores)
-        await parts.follower.start()
-        watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
-        tasks = [asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())]
-        try:
+        async with AsyncExitStack() as cleanup:
+            cleanup.push_async_callback(parts.stores.close)
+            cleanup.callback(parts.passwords.close)
+            await require_usable(settings, parts.stores)
+            await parts.follower.start()
+            watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
+            following, *others = (
+                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())
+            )
+            cleanup.push_async_callback(_stop, parts, following, others)
             yield
-        finally:
-            parts.follower.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            with suppress(StoreUnavailableError):
-                await parts.audit.flush()
-            parts.passwords.close()
-            await parts.stores.close()
 
     return lifespan
+
+
+async def _stop(parts: Parts, following: asyncio.Task[None], others: list[asyncio.Task[None]]) -> None:
+    parts.follower.close()
+    for task in others:
+        task.cancel()
+    await asyncio.wait([following, *others], timeout=_STOP_SECONDS)
+    following.cancel()
+    await asyncio.gather(following, *others, return_exceptions=True)
+    with suppress(StoreUnavailableError):
+        await parts.audit.flush()
 
 
 async def require_usable(settings: Settings, stores: Stores) -> None:

@@ -52,7 +52,7 @@ class Follower:
         self._picture = Picture(Head("", 0))
         self._confirmed_at = float("-inf")
         self._moved = asyncio.Event()
-        self._closing = False
+        self._closing = asyncio.Event()
         self.problem = ""
         """Why the head could not be confirmed lately, for readiness; empty while all is well."""
 
@@ -79,7 +79,7 @@ class Follower:
         await self._confirm()
 
     async def run(self) -> None:
-        """Follows, confirms and tidies until cancelled."""
+        """Follows, confirms and tidies until closed or cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._forever(self._follow, pause=0.0))
             tasks.create_task(self._forever(self._confirm, pause=CONFIRM_SECONDS))
@@ -88,7 +88,7 @@ class Follower:
     async def wait_beyond(self, head: Head, seconds: float) -> None:
         """Returns when the picture has left `head`, or after `seconds`, or when the server is closing."""
         deadline = time.monotonic() + seconds
-        while self._picture.head == head and not self._closing and (left := deadline - time.monotonic()) > 0:
+        while self._picture.head == head and not self._closing.is_set() and (left := deadline - time.monotonic()) > 0:
             moved = self._moved
             try:
                 async with asyncio.timeout(left):
@@ -98,8 +98,11 @@ class Follower:
                 return
 
     def close(self) -> None:
-        """Ends every wait at once, so that a stopping server is not held up by its pollers."""
-        self._closing = True
+        """Ends every wait at once, so that a stopping server is not held up by its pollers, and `run` after its last step.
+
+        Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects, and a statement
+        that is cancelled can leave its connection open."""
+        self._closing.set()
         self._announce()
 
     async def _follow(self) -> None:
@@ -143,7 +146,7 @@ class Follower:
 
     async def _forever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
         failures = 0
-        while True:
+        while not self._closing.is_set():
             try:
                 await step()
                 failures = 0
@@ -152,7 +155,9 @@ class Follower:
                 self.problem = str(error)
                 if failures == 1:
                     log.error("the revocation feed cannot be followed", store=error.store)
-            await asyncio.sleep(pause if not failures else min(0.1 * 2**failures, 1.0))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause if not failures else min(0.1 * 2**failures, 1.0)):
+                    await self._closing.wait()
 
     def _announce(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()

@@ -30,6 +30,7 @@ class AuditTrail:
         self._database = database
         self._waiting: list[AuditEvent] = []
         self._lost = 0
+        self._writing = asyncio.Lock()
 
     def record(self, event: AuditEvent) -> None:
         """Queues an event. Never waits and never fails."""
@@ -39,24 +40,25 @@ class AuditTrail:
             self._lost += 1
 
     async def run(self) -> None:
-        """Writes what is queued until cancelled."""
+        """Writes what is queued until cancelled; a write under way goes on, and the last `flush` waits for it."""
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
             with suppress(StoreUnavailableError):
-                await self.flush()
+                await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Writes everything that is queued now."""
-        if self._lost:
-            log.error("audit events were lost while the database was away", events=self._lost)
-            self._lost = 0
-        while self._waiting:
-            batch = self._waiting[:_BATCH]
-            try:
-                await self._write(batch)
-            except (ValueError, DBAPIError):
-                await self._write_one_by_one(batch)
-            del self._waiting[: len(batch)]
+        async with self._writing:
+            if self._lost:
+                log.error("audit events were lost while the database was away", events=self._lost)
+                self._lost = 0
+            while self._waiting:
+                batch = self._waiting[:_BATCH]
+                try:
+                    await self._write(batch)
+                except (ValueError, DBAPIError):
+                    await self._write_one_by_one(batch)
+                del self._waiting[: len(batch)]
 
     async def _write(self, events: list[AuditEvent]) -> None:
         async with self._database.transaction() as session:

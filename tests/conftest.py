@@ -1,0 +1,82 @@
+"""What many tests need: keys and demo rows, made once, and a server that runs in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from issuer_in_process import NOTES, Issuer, dev_settings, running
+
+from identity.accounts.passwords import Passwords
+from identity.administration.demo import make_demo
+from identity.app import Stores
+from identity.keyring.folder import KeyFolder
+from identity.settings import Settings
+from identity.store.sql.migration import migrate
+
+
+@pytest.fixture(scope="session")
+def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A keys folder, made once because RSA keys take their time. Copy it, never change it."""
+    folder = tmp_path_factory.mktemp("made") / "keys"
+    KeyFolder(folder).initialise(2048, int(time.time()))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made_database(tmp_path_factory: pytest.TempPathFactory, made_keys: Path) -> Path:
+    """An SQLite file with the demo's rows. Copy it, never change it."""
+    folder = tmp_path_factory.mktemp("made")
+
+    async def make() -> None:
+        stores, passwords = Stores.of(dev_settings(folder)), Passwords(1)
+        await migrate(stores.database)
+        await make_demo(stores.ledger, passwords, NOTES)
+        passwords.close()
+        await stores.close()
+
+    asyncio.run(make())
+    return folder / "identity.sqlite3"
+
+
+@pytest.fixture
+def site(tmp_path: Path, made_keys: Path, made_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with keys, demo rows and a Redis of its own: every `fakeredis://` of one test is the same server."""
+    shutil.copytree(made_keys, tmp_path / "keys")
+    shutil.copy(made_database, tmp_path / "identity.sqlite3")
+    server = fakeredis.FakeServer()
+    monkeypatch.setattr(fakeredis, "FakeServer", lambda: server)
+    return tmp_path
+
+
+@pytest.fixture
+def settings_of(site: Path) -> Callable[..., Settings]:
+    """Settings for this test's folder, with changes."""
+    return lambda **changes: dev_settings(site, **changes)
+
+
+StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
+
+
+@pytest.fixture
+def start_issuer(site: Path) -> StartIssuer:
+    """Starts servers with other settings: `async with start_issuer(login_attempts=3) as issuer`."""
+
+    def start(peer: str = "127.0.0.1", **changes: Any) -> AbstractAsyncContextManager[Issuer]:
+        return running(dev_settings(site, **changes), peer)
+
+    return start
+
+
+@pytest.fixture
+async def issuer(start_issuer: StartIssuer) -> AsyncIterator[Issuer]:
+    """A server with the settings of `identity dev`, but a feed that asks for a credential."""
+    async with AsyncExitStack() as stack:
+        yield await stack.enter_async_context(start_issuer())
