@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+import structlog
 
 from benchmarks import against_peer, families, footprint, hotspots, issuing, logins, machine, protecting, verifying
 from benchmarks.identity_server import IdentityServer
@@ -25,6 +28,7 @@ def main() -> int:
     if unknown := set(wanted) - {*groups, "profile"}:
         print(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join([*groups, 'profile'])}", file=sys.stderr)
         return 2
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     for line in machine.describe():
         print(line, flush=True)
     rows, profile = [], []

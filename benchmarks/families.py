@@ -76,8 +76,8 @@ async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: 
 
 
 async def _used(stores: Stores) -> int:
-    lines = str(await stores.redis.execute("INFO", "memory")).splitlines()
-    return int(next(line for line in lines if line.startswith("used_memory:")).partition(":")[2])
+    memory = await stores.redis.execute("INFO", "memory")  # redis-py makes a dictionary of it
+    return int(memory["used_memory"])
 
 
 def _refresh_costs(identity: IdentityServer, rounds: int, seconds: float) -> list[float]:
