@@ -43,21 +43,20 @@ def read_claims(payload: bytes, key_id: str, expected: Expected, now: float) -> 
         raise InvalidToken(Refusal.WRONG_AUDIENCE)
     issued_at, expires_at = _check_times(claims, expected.leeway, now)
     _check_binding(claims, expected)
-    auth_time = claims.get("auth_time")
     return VerifiedToken(
-        subject=_text(claims, "sub"),
-        client_id=_text(claims, "client_id"),
-        audience=audience,
-        scopes=_scopes(claims.get("scope")),
-        issued_at=issued_at,
-        expires_at=expires_at,
-        token_id=_text(claims, "jti"),
-        grant_id=_text(claims, GRANT_CLAIM) if GRANT_CLAIM in claims else None,
-        session_id=_text(claims, SESSION_CLAIM) if SESSION_CLAIM in claims else None,
-        roles=_texts(claims, "roles") if "roles" in claims else (),
-        auth_time=_whole(claims, "auth_time") if auth_time is not None else None,
-        key_id=key_id,
-        claims=_read_only(claims),
+        _text(claims, "sub"),
+        _text(claims, "client_id"),
+        audience,
+        _scopes(claims.get("scope")),
+        issued_at,
+        expires_at,
+        _text(claims, "jti"),
+        _text(claims, GRANT_CLAIM) if GRANT_CLAIM in claims else None,
+        _text(claims, SESSION_CLAIM) if SESSION_CLAIM in claims else None,
+        _texts(claims, "roles") if "roles" in claims else (),
+        _whole(claims, "auth_time") if "auth_time" in claims else None,
+        key_id,
+        _read_only(claims),
     )
 
 
@@ -125,7 +124,7 @@ def _read_only(claims: dict[str, object]) -> MappingProxyType[str, object]:
 
 def _frozen(value: object) -> object:
     if isinstance(value, list):
-        return tuple(map(_frozen, value))
+        return tuple(value) if _CONTAINERS.isdisjoint(map(type, value)) else tuple(map(_frozen, value))
     if isinstance(value, dict):
         return MappingProxyType({name: _frozen(member) for name, member in value.items()})
     return value

@@ -6,7 +6,8 @@ import json
 import math
 import re
 from binascii import a2b_base64
-from typing import Final, NamedTuple, NoReturn
+from collections.abc import Callable
+from typing import Any, Final, NoReturn
 
 from identity.verifier.errors import InvalidToken, Refusal
 from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, MAX_KEY_ID_CHARACTERS, MAX_TOKEN_BYTES
@@ -24,8 +25,8 @@ _TO_STANDARD: Final = bytes(
     byte if byte in _ALPHABET or byte == ord(".") else {ord("-"): ord("+"), ord("_"): ord("/")}.get(byte, _REFUSED)
     for byte in range(256)
 )
-"""base64url to base64 for strict `a2b_base64`. Whatever is not base64url becomes `!`, which that refuses: `+`, `/`, `=`,
-whitespace and control characters never get through (V02)."""
+"""base64url to base64. Whatever is neither base64url nor a dot becomes `!`, and one `!` refuses the token: `+`, `/`, `=`,
+whitespace and control characters never get through (V02).."""
 
 _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST: Final = (frozenset[int](), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
@@ -35,15 +36,6 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _BRACKETS = re.compile(rb"[\[\]{}]")
 
 
-class UnverifiedToken(NamedTuple):
-    """A token in its parts, none of which may be believed. `header_segment` is still encoded."""
-
-    header_segment: bytes
-    payload: bytes
-    signature: bytes
-    signing_input: bytes
-
-
 def to_bytes(token: str) -> bytes:
     """Returns the token as bytes if its size is allowed (V09) and it is ASCII; nothing else is looked at."""
     if len(token) > MAX_TOKEN_BYTES or not token.isascii():
@@ -51,16 +43,17 @@ def to_bytes(token: str) -> bytes:
     return token.encode()
 
 
-def split(token: bytes) -> UnverifiedToken:
-    """Takes a token apart, or raises `InvalidToken`: three non-empty segments of canonical base64url, no JSON read."""
-    segments = token.translate(_TO_STANDARD).split(b".")
-    if len(segments) != 3:
-        raise InvalidToken(Refusal.MALFORMED, "not three segments")
+def split(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Returns header segment (still encoded), payload, signature and signing input, none of which may be believed yet.
+
+    Raises `InvalidToken` unless there are three non-empty segments of canonical base64url. No JSON is read.
+    """
+    translated = token.translate(_TO_STANDARD)
+    segments = translated.split(b".")
+    if _REFUSED in translated or len(segments) != 3 or not segments[0]:
+        raise InvalidToken(Refusal.MALFORMED, "not three segments of base64url")
     header, payload, signature = segments
-    if not header:
-        raise InvalidToken(Refusal.MALFORMED, "empty segment")
-    end_of_input = len(header) + len(payload) + 1
-    return UnverifiedToken(header, _decode(payload), _decode(signature), token[:end_of_input])
+    return header, _decode(payload), _decode(signature), token[: len(header) + len(payload) + 1]
 
 
 def read_key_id(header_segment: bytes) -> str:
@@ -90,23 +83,27 @@ def strict_json_object(data: bytes) -> dict[str, object]:
     if data.count(b"{") + data.count(b"[") > MAX_NESTING and _depth(data) > MAX_NESTING:
         raise ValueError("nested too deep")
     text = data.decode().strip(" \t\r\n")
-    value, end = _decoder.raw_decode(text)
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("not JSON") from None
     if end != len(text) or value.__class__ is not dict:
         raise ValueError("not one JSON object")
-    if "\\u" in text:
+    if "\\" in text:
         _refuse_unwritable(value)
     members: dict[str, object] = value
     return members
 
 
 def _decode(segment: bytes) -> bytes:
-    remainder = len(segment) & 3
-    if (remainder and segment[-1] not in _LAST[remainder]) or not segment:
-        raise InvalidToken(Refusal.MALFORMED, "segment is empty or not canonical base64url")
-    try:
-        return a2b_base64(segment + _PADDING[remainder], strict_mode=True)
-    except ValueError as error:
-        raise InvalidToken(Refusal.MALFORMED, "segment is not base64url") from error
+    """Decodes a translated segment. `a2b_base64` skips what it does not know, hence the alphabet was checked before."""
+    if remainder := len(segment) & 3:
+        if segment[-1] not in _LAST[remainder]:
+            raise InvalidToken(Refusal.MALFORMED, "segment is not canonical base64url")
+        return a2b_base64(segment + _PADDING[remainder])
+    if not segment:
+        raise InvalidToken(Refusal.MALFORMED, "empty segment")
+    return a2b_base64(segment)
 
 
 def _depth(data: bytes) -> int:
@@ -144,3 +141,5 @@ def _finite(text: str) -> float:
 
 
 _decoder: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
+_scan: Final[Callable[[str, int], tuple[Any, int]]] = vars(_decoder)["scan_once"]
+"""The C scanner itself: `decode` would look for whitespace around every token once more."""

@@ -112,13 +112,13 @@ class Verifier:
         Suspends only at the very first use and for a key not seen before. `when_stale` overrides the policy for this call.
         """
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
-            read_key_id(split(to_bytes(token)).header_segment)  # garbage starts nothing (V17)
+            read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
             self.start()
         if self._feed is not None:
             await self._feed.first_sync()
         verified = self._verify_known(token, when_stale)
         if verified is None:
-            await self._keys.find(read_key_id(split(to_bytes(token)).header_segment))
+            await self._keys.find(read_key_id(split(to_bytes(token))[0]))
             verified = self._verify_known(token, when_stale)
         if verified is None:
             raise KeysUnavailable("the key was withdrawn while it was looked up")
@@ -194,22 +194,22 @@ class Verifier:
 
     def _verify_new(self, raw: bytes) -> _Seen | None:
         """Verifies a token not seen before: form, header, signature, and only then its claims."""
-        parts = split(raw)
-        known = self._headers.get(parts.header_segment)
+        header_segment, payload, signature, signing_input = split(raw)
+        known = self._headers.get(header_segment)
         if known is None:
-            kid = read_key_id(parts.header_segment)
+            kid = read_key_id(header_segment)
             key = self._keys.get(kid)
             if key is None:
                 return None
         else:
             kid, key = known
         try:
-            key.verify(parts.signature, parts.signing_input, _PADDING, _HASH)
+            key.verify(signature, signing_input, _PADDING, _HASH)
         except InvalidSignature:
             raise InvalidToken(Refusal.BAD_SIGNATURE) from None
         if known is None:
-            self._know_header(parts.header_segment, kid, key)
-        token = read_claims(parts.payload, kid, self._expected, self._clock())
+            self._know_header(header_segment, kid, key)
+        token = read_claims(payload, kid, self._expected, self._clock())
         revision = token.claims[REVISION_CLAIM] if self._expected.revision else 0
         assert isinstance(revision, int)
         return _Seen(token, token.expires_at + self._expected.leeway, revision)
