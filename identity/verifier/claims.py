@@ -17,6 +17,7 @@ from identity.verifier.profile import (
 from identity.verifier.token import VerifiedToken
 
 _CONTAINERS: Final = frozenset({list, dict})
+_TEXT: Final[frozenset[type]] = frozenset({str})
 _NO_SCOPES: Final[frozenset[str]] = frozenset()
 
 
@@ -96,7 +97,7 @@ def _whole(claims: dict[str, object], name: str) -> int:
 
 def _texts(claims: dict[str, object], name: str) -> tuple[str, ...]:
     values = claims.get(name)
-    if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+    if not isinstance(values, list) or not _TEXT.issuperset(map(type, values)) or "" in values:
         raise InvalidToken(Refusal.INVALID_CLAIMS, f"{name} is not an array of strings")
     return tuple(values)
 

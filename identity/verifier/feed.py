@@ -111,10 +111,14 @@ class FeedFollower:
             self._first_sync.set()
         asyncio.get_running_loop().call_later(FIRST_SYNC_SECONDS, self._first_sync.set)
 
+    @property
+    def awaits_first_sync(self) -> bool:
+        """True until the picture is there, for `FIRST_SYNC_SECONDS` after the start at most."""
+        return not self._first_sync.is_set()
+
     async def first_sync(self) -> None:
-        """Returns once the picture is there, or `FIRST_SYNC_SECONDS` after the start; from then on at once."""
-        if not self._first_sync.is_set():
-            await self._first_sync.wait()
+        """Returns once `awaits_first_sync` is false."""
+        await self._first_sync.wait()
 
     async def follow(self, client: IssuerClient) -> None:
         """Polls for ever. Failures and answers that say nothing too soon are followed by a growing pause."""

@@ -114,7 +114,7 @@ class Verifier:
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
             read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
             self.start()
-        if self._feed is not None:
+        if self._feed is not None and self._feed.awaits_first_sync:
             await self._feed.first_sync()
         verified = self._verify_known(token, when_stale)
         if verified is None:
