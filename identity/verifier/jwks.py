@@ -54,7 +54,7 @@ class KeySet:
         self._backoff = Backoff(0.2, 5.0)
         self._pause = 0.0
         self._last_search = _never
-        self._failure = "not fetched yet"
+        self._failure: str | None = None
         self.fetched_at = _never
         self.usable_until = _never
         self.generation = 0
@@ -120,11 +120,11 @@ class KeySet:
         return self._monotonic() < self.usable_until
 
     async def _first_keys(self) -> None:
-        """Waits for a fetch that is under way or was never tried; in between, nobody waits for a dead issuer."""
-        if self._flight is not None or self._failure == "not fetched yet":
+        """Waits for a fetch that is under way or did not fail yet; in between, nobody waits for a dead issuer."""
+        if self._flight is not None or self._failure is None:
             await self._refresh()
         if not self._is_usable():
-            raise KeysUnavailable(self._failure)
+            raise KeysUnavailable(self._failure or "")
 
     async def _search(self) -> None:
         now = self._monotonic()
@@ -151,7 +151,7 @@ class KeySet:
             self._pause = self._backoff.next()
             log.warning("the keys of the issuer could not be fetched: %s", self._failure)
         else:
-            self._failure = ""
+            self._failure = None
             self._backoff.reset()
             self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
         finally:
@@ -161,7 +161,7 @@ class KeySet:
     async def _fetch_once(self) -> float:
         assert self._client is not None
         sent_at = self._monotonic()
-        metadata = await self._client.metadata(fresh=bool(self._failure))
+        metadata = await self._client.metadata(fresh=self._failure is not None)
         answer = await self._client.get(metadata.jwks_uri, limit=MAX_JWKS_BYTES)
         self._replace(read_jwks(answer.body))
         self.fetched_at = sent_at
