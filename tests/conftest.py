@@ -12,6 +12,7 @@ from typing import Any
 
 import fakeredis
 import pytest
+import pytest_asyncio
 from issuer_in_process import NOTES, Issuer, dev_settings, running
 
 from identity.accounts.passwords import Passwords
@@ -46,14 +47,19 @@ def made_database(tmp_path_factory: pytest.TempPathFactory, made_keys: Path) -> 
     return folder / "identity.sqlite3"
 
 
-@pytest.fixture
-def site(tmp_path: Path, made_keys: Path, made_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with keys, demo rows and a Redis of its own: every `fakeredis://` of one test is the same server."""
-    shutil.copytree(made_keys, tmp_path / "keys")
-    shutil.copy(made_database, tmp_path / "identity.sqlite3")
+def furnish(folder: Path, keys: Path, database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Puts keys and demo rows into `folder`, and makes every `fakeredis://` from now on the same server."""
+    shutil.copytree(keys, folder / "keys")
+    shutil.copy(database, folder / "identity.sqlite3")
     server = fakeredis.FakeServer()
     monkeypatch.setattr(fakeredis, "FakeServer", lambda: server)
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path: Path, made_keys: Path, made_database: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with keys and demo rows, and a Redis that all of one test share."""
+    return furnish(tmp_path, made_keys, made_database, monkeypatch)
 
 
 @pytest.fixture
@@ -80,3 +86,14 @@ async def issuer(start_issuer: StartIssuer) -> AsyncIterator[Issuer]:
     """A server with the settings of `identity dev`, but a feed that asks for a credential."""
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(start_issuer())
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting_issuer(
+    tmp_path_factory: pytest.TempPathFactory, made_keys: Path, made_database: Path
+) -> AsyncIterator[Issuer]:
+    """One server for a whole module, whose tests leave nothing behind that another would notice."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        site = furnish(tmp_path_factory.mktemp("lasting"), made_keys, made_database, monkeypatch)
+        async with running(dev_settings(site)) as issuer:
+            yield issuer

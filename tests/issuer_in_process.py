@@ -125,3 +125,28 @@ async def running(settings: Settings, peer: str = "127.0.0.1") -> AsyncIterator[
         finally:
             issuer.hasher.close()
             await issuer.stores.close()
+
+
+def refusal(response: Response) -> tuple[int, str]:
+    """Status and code of a protocol error, whose form is checked: RFC 6749 JSON that nobody may store."""
+    assert response.headers["content-type"] == "application/json", response.text
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["pragma"] == "no-cache"
+    body = response.json()
+    assert set(body) == {"error", "error_description"}
+    assert body["error_description"].isascii()
+    if response.status_code in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1
+    if body["error"] == "invalid_client":
+        assert response.headers["www-authenticate"] == 'Basic realm="identity", charset="UTF-8"'
+    return response.status_code, body["error"]
+
+
+def granted(response: Response) -> dict[str, Any]:
+    """The members of a token response, which nobody may store."""
+    assert response.status_code == 200, response.text
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["pragma"] == "no-cache"
+    body: dict[str, Any] = response.json()
+    assert body["token_type"] == "Bearer"
+    return body

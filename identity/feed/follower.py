@@ -81,9 +81,11 @@ class Follower:
     async def run(self) -> None:
         """Follows, confirms and tidies until closed or cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._forever(self._follow, pause=0.0))
             tasks.create_task(self._forever(self._confirm, pause=CONFIRM_SECONDS))
             tasks.create_task(self._forever(self._tidy, pause=_HOUSEKEEPING_SECONDS))
+            following = tasks.create_task(self._forever(self._follow, pause=0.0))
+            await self._closing.wait()
+            following.cancel()
 
     async def wait_beyond(self, head: Head, seconds: float) -> None:
         """Returns when the picture has left `head`, or after `seconds`, or when the server is closing."""
@@ -100,8 +102,8 @@ class Follower:
     def close(self) -> None:
         """Ends every wait at once, so that a stopping server is not held up by its pollers, and `run` after its last step.
 
-        Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects, and a statement
-        that is cancelled can leave its connection open."""
+        Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects (so each loop also
+        looks for itself), and an SQL statement that is cancelled can leave its connection open."""
         self._closing.set()
         self._announce()
 

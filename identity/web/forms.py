@@ -7,7 +7,6 @@ almost as much as a signature. `parse_qsl` does what RFC 6749 asks, in a few mic
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -134,8 +133,8 @@ def _read_basic(request: Request) -> ClientCredentials | None:
     try:
         name, separator, secret = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
         client_id, client_secret = unquote_plus(name, errors="strict"), unquote_plus(secret, errors="strict")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # Neither ASCII, nor base64, nor UTF-8.
         raise InvalidClient("malformed HTTP Basic") from None
-    if not separator or (client_secret and not client_id):
+    if not separator or "\0" in client_id or (client_secret and not client_id):
         raise InvalidClient("malformed HTTP Basic")
     return ClientCredentials(client_id, client_secret or None) if client_id else None
