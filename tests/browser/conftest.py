@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, sync_playwright
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
-
 from installation import Dev
+from playwright.sync_api import BrowserContext, Route, sync_playwright
 
 _FLAGS = [
     "--no-sandbox",
