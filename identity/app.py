@@ -143,6 +143,7 @@ def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
     keys = load_live_keys(settings)
+    keys.on_change = follower.wake
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
     login = Login(SqlAccounts(stores.database), passwords, throttle)

@@ -53,6 +53,7 @@ class Follower:
         self._confirmed_at = float("-inf")
         self._moved = asyncio.Event()
         self._closing = asyncio.Event()
+        self._wakes = 0
         self.problem = ""
         """Why the head could not be confirmed lately, for readiness; empty while all is well."""
 
@@ -88,9 +89,9 @@ class Follower:
             following.cancel()
 
     async def wait_beyond(self, head: Head, seconds: float) -> None:
-        """Returns when the picture has left `head`, or after `seconds`, or when the server is closing."""
-        deadline = time.monotonic() + seconds
-        while self._picture.head == head and not self._closing.is_set() and (left := deadline - time.monotonic()) > 0:
+        """Returns when the picture has left `head`, or after `seconds`, or when `wake` is called or the server closes."""
+        deadline, wakes = time.monotonic() + seconds, self._wakes
+        while self._picture.head == head and self._wakes == wakes and (left := deadline - time.monotonic()) > 0:
             moved = self._moved
             try:
                 async with asyncio.timeout(left):
@@ -99,13 +100,18 @@ class Follower:
             except TimeoutError:
                 return
 
+    def wake(self) -> None:
+        """Ends every wait at once, because the pollers are to hear of something that is not a rule: new keys."""
+        self._wakes += 1
+        self._announce()
+
     def close(self) -> None:
         """Ends every wait at once, so that a stopping server is not held up by its pollers, and `run` after its last step.
 
         Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects (so each loop also
         looks for itself), and an SQL statement that is cancelled can leave its connection open."""
         self._closing.set()
-        self._announce()
+        self.wake()
 
     async def _follow(self) -> None:
         rules = await self._stream.read_after(self._picture.head.seq, _BLOCK_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -62,6 +63,8 @@ class LiveKeys:
 
     def __init__(self, folder: KeyFolder) -> None:
         self._folder = folder
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when another version of the keyring is in force, so that verifiers can be told at once."""
         self._stamp = folder.stamp() if folder.is_initialised else None
         self.now = load_keys(folder)
 
@@ -92,4 +95,5 @@ class LiveKeys:
         if stamp != self._stamp:
             self.now = await asyncio.to_thread(load_keys, self._folder, self.now)
             self._stamp = stamp
+            self.on_change()
             log.info("keyring reloaded", version=self.now.keyring.version, kid=self.now.signer.kid)

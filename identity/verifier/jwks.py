@@ -14,14 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from identity.verifier.backoff import Backoff
 from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
 from identity.verifier.issuer import IssuerClient
-from identity.verifier.profile import MAX_JWKS_BYTES, RuleKind, rule_digest
+from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
 
 FETCH_SECONDS: Final = 2.0
 """A fetch, discovery included, is over after this time, whatever the issuer does (V19)."""
-
-_SHORTEST_LIFETIME: Final = 5.0
-"""Seconds; an issuer that says `max-age=0` is asked this often, not in a loop."""
 
 _never: Final = float("-inf")
 
@@ -166,7 +163,7 @@ class KeySet:
         self._replace(read_jwks(answer.body))
         self.fetched_at = sent_at
         self.usable_until = sent_at + self._limits.max_stale
-        return max(_SHORTEST_LIFETIME, answer.lifetime)
+        return max(JWKS_MIN_LIFETIME, answer.lifetime)
 
     def _replace(self, keys: dict[str, RSAPublicKey]) -> None:
         usable = {kid: key for kid, key in keys.items() if rule_digest(RuleKind.KEY, kid) not in self._withdrawn}

@@ -59,6 +59,9 @@ MAX_PUBLISHED_KEYS: Final = 16
 JWKS_MAX_AGE: Final = 300
 """Seconds a JWKS may be cached by default; the issuer's `Cache-Control` can say less."""
 
+JWKS_MIN_LIFETIME: Final = 1
+"""Seconds a verifier uses a JWKS at least, whatever `max-age` says; shorter would be a loop."""
+
 JWKS_COOLDOWN: Final = 10
 """Seconds between two fetches that an unknown `kid` may cause. Part of the time a key must be published before it signs."""
 

@@ -211,7 +211,7 @@ async def test_keys_are_fetched_again_before_they_expire(
     verifier: Verifier, issuer: FakeIssuer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """V18: the issuer's max-age decides, down to a floor."""
-    monkeypatch.setattr("identity.verifier.jwks._SHORTEST_LIFETIME", 0.2)
+    monkeypatch.setattr("identity.verifier.jwks.JWKS_MIN_LIFETIME", 0.2)
     issuer.jwks_headers = (("Cache-Control", "public, max-age=0"),)
     await verifier.verify(issuer.mint())
     await eventually(lambda: issuer.hits[JWKS] >= 3)
