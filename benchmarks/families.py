@@ -35,7 +35,7 @@ def measure(identity: IdentityServer, rounds: int, seconds: float, families: int
     added, tokens = identity.with_stores(lambda stores: _fill(identity, stores, _FEW, families))
     many = _refresh_costs(identity, tokens, rounds, seconds)
     cost = Ratio.around(many).median * 1e6, Ratio.around(few).median * 1e6
-    note = f"{cost[0]:.0f} µs against {cost[1]:.0f} µs of CPU, server and Valkey together; the many are too many to be remembered"
+    note = f"{cost[0]:.0f} µs against {cost[1]:.0f} µs of CPU with Valkey's; the many are too many to be remembered"
     return [
         Row("Redis memory of a family, MEMORY USAGE, generation 0", target, Ratio.around(young)),
         Row(f"the same after {_GENERATIONS} generations", target, Ratio.around(old)),

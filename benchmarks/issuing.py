@@ -72,8 +72,10 @@ def _share_of_signs(measure: str, target: Target, load: Callable[[], Load], roun
         before = after
     busy = Ratio.around([found.utilisation for found in loads]).median
     note = f"{_each(loads)}; a signature {1e6 / before:.0f} µs; server {percent(busy)} busy"
+    if refused := sum(found.refused for found in loads):
+        note += f"; {refused} of {sum(found.total for found in loads)} refused"
     if busy < _BUSY:
-        note += ": NOT SATURATED"
+        note += ": others took the core, read with care"
     return Row(measure, target, Ratio.around(shares), note)
 
 

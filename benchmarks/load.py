@@ -30,20 +30,24 @@ class Requests:
         self._before = f"POST {spec.get('path')} HTTP/1.1\r\nHost: {spec['host']}:{spec['port']}\r\n".encode()
         self._form = spec.get("form", "").encode()
 
-    def take(self) -> bytes:
-        """Returns one request, ready to send."""
+    def take(self) -> tuple[bytes, bytes]:
+        """Returns one request, ready to send, and the refresh token in it."""
         if self._fixed:
             self._next = (self._next + 1) % len(self._fixed)
-            return self._fixed[self._next]
-        body = b"grant_type=refresh_token&%s&refresh_token=%s" % (self._form, self.tokens.popleft())
+            return self._fixed[self._next], b""
+        token = self.tokens.popleft()
+        body = b"grant_type=refresh_token&%s&refresh_token=%s" % (self._form, token)
         head = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n" % len(body)
-        return self._before + head + body
+        return self._before + head + body, token
 
-    def learn(self, answer: bytes) -> None:
-        """Keeps the refresh token that came back, for a later request."""
-        if not self._fixed and (start := answer.find(_MARK)) > 0:
+    def learn(self, answer: bytes, token: bytes) -> None:
+        """Keeps the refresh token that came back, for a later request; the old one if none did."""
+        if self._fixed:
+            return
+        if (start := answer.find(_MARK)) > 0:
             start += len(_MARK)
-            self.tokens.append(answer[start : answer.index(b'"', start)])
+            token = answer[start : answer.index(b'"', start)]
+        self.tokens.append(token)
 
 
 @dataclass(slots=True, eq=False)
@@ -53,13 +57,15 @@ class Connection:
     socket: socket.socket
     due: float = 0.0
     received: bytes = b""
+    token: bytes = b""
 
     def fileno(self) -> int:
         """The descriptor, for `select`."""
         return self.socket.fileno()
 
-    def send(self, request: bytes, due: float) -> None:
-        """Sends a request; it fits the socket's buffer."""
+    def send(self, requests: Requests, due: float) -> None:
+        """Sends the next request; it fits the socket's buffer."""
+        request, self.token = requests.take()
         self.due, self.received = due, b""
         self.socket.sendall(request)
 
@@ -108,7 +114,7 @@ def closed(spec: dict[str, Any], requests: Requests, count: Count) -> None:
         connection = Connection(_connect(spec))
         connections[connection.fileno()] = connection
         poll.register(connection.fileno(), select.EPOLLIN)
-        connection.send(requests.take(), time.perf_counter())
+        connection.send(requests, time.perf_counter())
     waiting = len(connections)
     while waiting and time.perf_counter() < count.end + DRAIN_SECONDS:
         for descriptor, _ in poll.poll(1.0):
@@ -117,10 +123,10 @@ def closed(spec: dict[str, Any], requests: Requests, count: Count) -> None:
             if answer is None:
                 continue
             now = time.perf_counter()
-            requests.learn(answer)
+            requests.learn(answer, connection.token)
             count.add(answer, connection.due, now)
             if now < count.end:
-                connection.send(requests.take(), now)
+                connection.send(requests, now)
             else:
                 waiting -= 1
 
@@ -133,14 +139,14 @@ def opened(spec: dict[str, Any], requests: Requests, count: Count) -> None:
     while due < count.end or (busy and time.perf_counter() < count.end + DRAIN_SECONDS):
         while due <= time.perf_counter() and due < count.end:
             connection = free.pop() if free else Connection(_connect(spec))
-            connection.send(requests.take(), due)
+            connection.send(requests, due)
             busy.add(connection)
             due += step
         pause = max(0.0, due - time.perf_counter()) if due < count.end else 1.0
         for connection in select.select(busy, [], [], pause)[0]:
             answer = connection.receive()
             if answer is not None:
-                requests.learn(answer)
+                requests.learn(answer, connection.token)
                 count.add(answer, connection.due, time.perf_counter())
                 busy.discard(connection)
                 free.append(connection)

@@ -22,6 +22,9 @@ OTHER_CORE = min(1, (os.cpu_count() or 1) - 1)
 HOST = "127.0.0.1"
 CONNECTIONS = 32
 WARM_UP_SECONDS = 0.3
+_TOLERATED = 0.05
+"""Share of answers that may be refusals (a server without CPU time says 503); rows that met some say so."""
+
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -99,6 +102,7 @@ class Load:
     generator_utilisation: float
     tokens: list[str]
     total: int
+    refused: int
 
     @property
     def per_cpu_second(self) -> float:
@@ -124,12 +128,12 @@ def start_load(server: Server, seconds: float, **spec: Any) -> subprocess.Popen[
 
 
 def finish_load(generator: subprocess.Popen[str], server: Server, cpu_before: float) -> Load:
-    """Waits for a load generator and returns what it found; an answer that was not 200 is an error."""
+    """Waits for a load generator and returns what it found; many answers that were not 200 are an error."""
     output, _ = generator.communicate(timeout=120)
     if generator.returncode:
         raise RuntimeError("the load generator failed")
     found = json.loads(output)
-    if found["refused"]:
+    if found["refused"] > found["total"] * _TOLERATED:
         raise RuntimeError(f"{found['refused']} of {found['total']} answers were no success: {found['sample']}")
     used = server.cpu - cpu_before
     return Load(
@@ -141,6 +145,7 @@ def finish_load(generator: subprocess.Popen[str], server: Server, cpu_before: fl
         found["cpu"] / found["elapsed"],
         found["tokens"],
         found["total"],
+        found["refused"],
     )
 
 
