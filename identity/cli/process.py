@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import sys
 from contextlib import closing
 from typing import Any
@@ -24,6 +25,8 @@ from identity.settings import ConfigurationError, Settings, load_settings
 DRAIN_SECONDS = 10
 """How long a stopping server lets requests finish; waiting feed polls are answered at once."""
 
+log = structlog.get_logger("identity")
+
 EXIT_REFUSED = 2
 _BOOTSTRAP = "bootstrap"
 
@@ -32,7 +35,10 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
     """Serves until SIGINT or SIGTERM. Raises `ConfigurationError` instead of starting halfway. With several workers each is
     a process of its own, with the same environment."""
     configure_logging()
+    _protect_memory()
     asyncio.run(_prepare(settings))
+    if settings.mode == "serve" and settings.keys_passphrase is None:
+        log.warning("the private keys are not encrypted at rest; IDENTITY_KEYS_PASSPHRASE_FILE would do that")
     options: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -53,6 +59,11 @@ def app_of_environment() -> FastAPI:
     """Returns the server for the settings of this process's environment; a worker starts with it."""
     configure_logging()
     return create_app(load_settings(os.environ))
+
+
+def _protect_memory() -> None:
+    """Writes no core dump, for it would hold every private key (K05)."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 async def _prepare(settings: Settings) -> None:

@@ -125,8 +125,12 @@ class Follower:
             self._announce()
 
     async def _confirm(self) -> None:
-        asked_at = time.monotonic()
+        asked_at, seen = time.monotonic(), self._picture.head
         head = await self._ledger.catch_up()
+        if head.epoch == seen.epoch and head.seq < seen.seq:
+            # Both stores were set back at once, and only living processes remember the numbers that were given since.
+            await self._journal.begin_epoch(seen)
+            head = await self._ledger.catch_up()
         if not await self._reaches(head):
             await self._reload()
         if self._picture.head.epoch == head.epoch and self._picture.head.seq >= head.seq:
@@ -140,7 +144,8 @@ class Follower:
         deadline = time.monotonic() + 2 * _BLOCK_SECONDS
         while self._picture.head.seq < head.seq and (left := deadline - time.monotonic()) > 0:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._moved.wait(), left)
+                async with asyncio.timeout(left):
+                    await self._moved.wait()
         return self._picture.head.seq >= head.seq
 
     async def _reload(self) -> None:
@@ -150,7 +155,9 @@ class Follower:
         self._announce()
 
     async def _tidy(self) -> None:
-        self._picture.forget_expired(time.time())
+        now = time.time()
+        self._picture.forget_expired(now)
+        await self._journal.purge(int(now))
 
     async def _forever(self, step: Callable[[], Awaitable[None]], pause: float) -> None:
         failures = 0

@@ -50,9 +50,8 @@ class Picture:
     def forget_expired(self, now: float) -> None:
         """Drops rules that can match nothing alive any more. Ended people and clients stay known: sessions live longer."""
         if any(rule.expires_at is not None and rule.expires_at <= now for rule in self._rules):
-            gone = {rule.digest for rule in self._rules if rule.expires_at is not None and rule.expires_at <= now}
             self._rules = [rule for rule in self._rules if rule.expires_at is None or rule.expires_at > now]
-            self._ended_grants -= gone
+            self._ended_grants &= {rule.digest for rule in self._rules if rule.ends}
 
     def _add(self, rule: NumberedRule) -> None:
         if rule.kind == CHANGED:

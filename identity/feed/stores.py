@@ -34,6 +34,9 @@ class Journal(Protocol):
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant."""
 
+    async def purge(self, now: int) -> int:
+        """Removes rules that can match neither a token nor a session any more; returns how many. Harmless to repeat."""
+
     async def begin_epoch(self, at_least: Head) -> Head:
         """Starts a new history above `at_least`, after SQL was restored to an earlier state than Redis has seen."""
 
