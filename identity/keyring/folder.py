@@ -18,11 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from identity.keyring.signers import base64url, public_jwk
+from identity.keyring.signers import base64url, public_jwk, rsa_public_key
 from identity.keyring.states import (
     Keyring,
     KeyringError,
@@ -84,6 +85,7 @@ class KeyFolder:
         with self._locked():
             if self.read().version != old.version:
                 raise KeyringConflictError("The keyring was changed by somebody else at the same time.")
+            self._require_files(new)
             self._write_states(new)
             self._remove_spent_files(new)
 
@@ -130,7 +132,7 @@ class KeyFolder:
             raise KeyringError(
                 f"{path} is encrypted; set IDENTITY_KEYS_PASSPHRASE or IDENTITY_KEYS_PASSPHRASE_FILE."
             ) from None
-        except ValueError:
+        except (ValueError, UnsupportedAlgorithm):
             raise KeyringError(f"{path} is damaged, or the passphrase is wrong.") from None
 
     def _write_private(self, name: str, key: RSAPrivateKey | ed25519.Ed25519PrivateKey) -> None:
@@ -145,9 +147,13 @@ class KeyFolder:
     def _write_states(self, keyring: Keyring) -> None:
         _write_atomically(self.path / _STATES_FILE, json.dumps(asdict(keyring), indent=1).encode())
 
+    def _require_files(self, keyring: Keyring) -> None:
+        """Whoever changed the keyring a moment ago tidied up, and may have removed a new key that no state named yet."""
+        if any(not (self.path / name).exists() for name in _files_of(keyring)):
+            raise KeyringConflictError("The keyring was changed by somebody else at the same time.")
+
     def _remove_spent_files(self, keyring: Keyring) -> None:
-        needed = {f"{record.kid}.pem" for record in keyring.published}
-        needed |= {f"refresh.{record.key_id}.pem" for record in keyring.refresh}
+        needed = _files_of(keyring)
         for path in self.path.glob("*.pem"):
             if path.name not in needed:
                 path.unlink()
@@ -162,8 +168,17 @@ class KeyFolder:
             os.close(descriptor)
 
 
+def _files_of(keyring: Keyring) -> set[str]:
+    signing = {f"{record.kid}.pem" for record in keyring.published}
+    return signing | {f"refresh.{record.key_id}.pem" for record in keyring.refresh}
+
+
 def _parse(document: dict[str, Any]) -> Keyring:
     signing = tuple(SigningKeyRecord(**{**item, "state": KeyState(item["state"])}) for item in document["signing"])
+    for record in signing:
+        # What stands here is published: exactly the public members of the very key that the kid names (K02, K03).
+        if public_jwk(rsa_public_key(record.public)) != record.public or record.public["kid"] != record.kid:
+            raise ValueError
     refresh = tuple(RefreshKeyRecord(**item) for item in document["refresh"])
     return Keyring(int(document["version"]), signing, refresh)
 

@@ -1,0 +1,368 @@
+"""The keys folder: compare-and-set, crashes, and every file that must be refused (K05, K07, K08, K10)."""
+
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+
+from identity.keyring.folder import KeyFolder, KeyringConflictError
+from identity.keyring.live import load_keys
+from identity.keyring.signers import public_jwk, thumbprint
+from identity.keyring.states import Keyring, KeyringError, KeyState
+
+NOW = 1_800_000_000
+PASSPHRASE = b"correct horse battery staple"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> KeyFolder:
+    made = KeyFolder(tmp_path / "keys")
+    made.initialise(2048, NOW)
+    return made
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> KeyFolder:
+    made = KeyFolder(tmp_path / "keys", PASSPHRASE)
+    made.initialise(2048, NOW)
+    return made
+
+
+def rotated(folder: KeyFolder, keyring: Keyring) -> Keyring:
+    return keyring.promoted(folder.new_signing_key(2048, KeyState.NEXT, NOW), NOW)
+
+
+def files(folder: KeyFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.name != ".lock"}
+
+
+def signing_file(folder: KeyFolder) -> Path:
+    return folder.path / f"{folder.read().current.kid}.pem"
+
+
+def refresh_file(folder: KeyFolder) -> Path:
+    return folder.path / f"refresh.{folder.read().refresh[0].key_id}.pem"
+
+
+def test_the_first_keyring_has_a_current_a_next_and_a_refresh_key(folder: KeyFolder) -> None:
+    """K10"""
+    keyring = folder.read()
+    assert [record.state for record in keyring.signing] == [KeyState.CURRENT, KeyState.NEXT]
+    for record in keyring.signing:
+        numbers = folder.load_signing_key(record).public_key().public_numbers()
+        assert (numbers.n.bit_length(), numbers.e) == (2048, 65537)
+        assert record.kid == thumbprint(record.public)
+    assert len(folder.load_refresh_key(keyring.refresh[0])) == 32
+
+
+def test_keys_of_3072_bits_are_made_when_asked_for(tmp_path: Path) -> None:
+    """K10"""
+    folder = KeyFolder(tmp_path / "keys")
+    keyring = folder.initialise(3072, NOW)
+    assert folder.load_signing_key(keyring.current).key_size == 3072
+
+
+def test_a_folder_is_initialised_once(folder: KeyFolder) -> None:
+    """K08: a second initialisation would replace keys in use."""
+    before = files(folder)
+    with pytest.raises(KeyringError, match="already holds"):
+        folder.initialise(2048, NOW)
+    assert files(folder) == before
+
+
+def test_everything_in_the_folder_belongs_to_its_owner_alone(folder: KeyFolder) -> None:
+    """K05: whatever the umask says."""
+    old = os.umask(0)
+    try:
+        folder.replace(folder.read(), rotated(folder, folder.read()))
+    finally:
+        os.umask(old)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+
+
+def test_the_states_file_holds_public_members_only(folder: KeyFolder) -> None:
+    """K03, K05"""
+    for record in json.loads((folder.path / "keyring.json").read_bytes())["signing"]:
+        assert set(record["public"]) == {"kty", "n", "e", "kid", "use", "alg"}
+
+
+def test_a_passphrase_encrypts_every_private_key_at_rest(encrypted: KeyFolder) -> None:
+    """K05"""
+    pems = [data for name, data in files(encrypted).items() if name.endswith(".pem")]
+    assert len(pems) == 3
+    for pem in pems:
+        assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+        with pytest.raises(TypeError):
+            serialization.load_pem_private_key(pem, None)
+    assert load_keys(KeyFolder(encrypted.path, PASSPHRASE)).keyring == encrypted.read()
+
+
+def test_an_encrypted_folder_without_its_passphrase_is_refused(encrypted: KeyFolder) -> None:
+    """K08"""
+    with pytest.raises(KeyringError, match="IDENTITY_KEYS_PASSPHRASE"):
+        load_keys(KeyFolder(encrypted.path))
+
+
+def test_an_encrypted_folder_with_a_wrong_passphrase_is_refused(encrypted: KeyFolder) -> None:
+    """K08"""
+    with pytest.raises(KeyringError, match="passphrase is wrong"):
+        load_keys(KeyFolder(encrypted.path, b"wrong"))
+
+
+def test_an_unencrypted_folder_still_opens_when_a_passphrase_is_set(folder: KeyFolder) -> None:
+    """K05: so that encryption can be switched on; the next rotations write encrypted keys."""
+    opened = KeyFolder(folder.path, PASSPHRASE)
+    opened.replace(opened.read(), rotated(opened, opened.read()))
+    assert load_keys(opened).keyring.version == 2
+
+
+def pem_of(key: object) -> bytes:
+    return key.private_bytes(  # type: ignore[attr-defined, no-any-return]
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _: b"",
+    "truncated": lambda data: data[: len(data) // 2],
+    "cut by one line": lambda data: b"\n".join(data.split(b"\n")[:-3]),
+    "garbage": lambda _: os.urandom(500),
+    "text": lambda _: b"this is no key\n",
+    "a flipped bit": lambda data: data[:400] + bytes([data[400] ^ 1]) + data[401:],
+    "another RSA key": lambda _: pem_of(rsa.generate_private_key(65537, 2048)),
+    "a key on a curve": lambda _: pem_of(ec.generate_private_key(ec.SECP256R1())),
+    "a DSA key": lambda _: pem_of(dsa.generate_private_key(1024)),
+    "a refresh key": lambda _: pem_of(ed25519.Ed25519PrivateKey.generate()),
+    "only the public key": lambda data: (
+        serialization.load_pem_private_key(data, None)
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    ),
+    "an unknown algorithm": lambda _: (
+        b"-----BEGIN PRIVATE KEY-----\nMBACAQAwBwYFKgMEBQYEAgUA\n-----END PRIVATE KEY-----\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_signing_key_is_refused_with_one_sentence_and_never_replaced(folder: KeyFolder, damage: str) -> None:
+    """K08, F18"""
+    path = signing_file(folder)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    before = files(folder)
+    with pytest.raises(KeyringError) as refusal:
+        load_keys(KeyFolder(folder.path))
+    assert_one_sentence(str(refusal.value), path)
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "another RSA key", "an unknown algorithm"])
+def test_a_damaged_refresh_key_is_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
+    """K08"""
+    path = refresh_file(folder)
+    path.write_bytes(DAMAGE[damage](path.read_bytes()))
+    with pytest.raises(KeyringError) as refusal:
+        load_keys(folder)
+    assert_one_sentence(str(refusal.value), path)
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o644, 0o666])
+@pytest.mark.parametrize("which", [signing_file, refresh_file, lambda folder: folder.path / "keyring.json"])
+def test_a_file_open_to_others_is_refused(folder: KeyFolder, which: Callable[[KeyFolder], Path], mode: int) -> None:
+    """K05, K08"""
+    path = which(folder)
+    path.chmod(mode)
+    with pytest.raises(KeyringError, match="chmod 600") as refusal:
+        load_keys(folder)
+    assert_one_sentence(str(refusal.value), path)
+
+
+@pytest.mark.parametrize("which", [signing_file, refresh_file, lambda folder: folder.path / "keyring.json"])
+def test_a_missing_file_is_refused_and_not_made_anew(folder: KeyFolder, which: Callable[[KeyFolder], Path]) -> None:
+    """K08"""
+    path = which(folder)
+    path.unlink()
+    with pytest.raises(KeyringError, match="is missing") as refusal:
+        load_keys(folder)
+    assert_one_sentence(str(refusal.value), path)
+    assert not path.exists()
+
+
+def test_a_next_key_that_is_damaged_shows_at_start_and_not_in_the_middle_of_a_rotation(folder: KeyFolder) -> None:
+    """K08"""
+    (folder.path / f"{folder.read().next.kid}.pem").write_bytes(b"")
+    with pytest.raises(KeyringError):
+        load_keys(folder)
+
+
+def broken_states() -> dict[str, Callable[[dict[str, object]], object]]:
+    def without(name: str) -> Callable[[dict[str, object]], object]:
+        return lambda document: {key: value for key, value in document.items() if key != name}
+
+    def with_signing(**changes: object) -> Callable[[dict[str, object]], object]:
+        return lambda document: {
+            **document,
+            "signing": [*document["signing"][:1], {**document["signing"][1], **changes}],  # type: ignore[index]
+        }
+
+    return {
+        "no version": without("version"),
+        "no signing keys": without("signing"),
+        "no refresh keys": without("refresh"),
+        "a list": lambda _: [],
+        "a number": lambda _: 7,
+        "null": lambda _: None,
+        "a version that is no number": lambda document: {**document, "version": "x"},
+        "an unknown state": with_signing(state="resting"),
+        "an unknown member": with_signing(colour="red"),
+        "two current keys": with_signing(state="current"),
+        "a public key that is none": with_signing(state="previous", public={}),
+        "a public key that is no object": with_signing(public="n"),
+        "a kid that is not the thumbprint": with_signing(kid="../../etc/passwd"),
+        "keys that are no objects": lambda document: {**document, "signing": ["a", "b"]},
+    }
+
+
+@pytest.mark.parametrize("damage", broken_states())
+def test_damaged_states_are_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
+    """K08"""
+    path = folder.path / "keyring.json"
+    path.write_text(json.dumps(broken_states()[damage](json.loads(path.read_bytes()))))
+    with pytest.raises(KeyringError) as refusal:
+        load_keys(folder)
+    assert str(refusal.value).endswith(".")
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_previous_key_whose_public_part_was_changed_is_refused(folder: KeyFolder) -> None:
+    """K02, K03: nobody smuggles a key into the JWKS by editing what stands beside the private ones."""
+    folder.replace(folder.read(), rotated(folder, folder.read()))
+    path = folder.path / "keyring.json"
+    document = json.loads(path.read_bytes())
+    previous = next(record for record in document["signing"] if record["state"] == "previous")
+    foreign = public_jwk(rsa.generate_private_key(65537, 2048).public_key())
+    for changed in ({**foreign, "kid": previous["kid"]}, {**previous["public"], "d": "AQAB"}):
+        path.write_text(
+            json.dumps({**document, "signing": [*document["signing"][1:], {**previous, "public": changed}]})
+        )
+        with pytest.raises(KeyringError, match="damaged"):
+            load_keys(folder)
+
+
+def assert_one_sentence(text: str, path: Path) -> None:
+    assert str(path) in text
+    assert text.endswith(".")
+    assert "\n" not in text
+    assert "BEGIN" not in text
+
+
+def test_a_change_of_an_outdated_keyring_is_refused(folder: KeyFolder) -> None:
+    """K07: two operators cannot rotate twice."""
+    old = folder.read()
+    folder.replace(old, rotated(folder, old))
+    late = rotated(folder, old)
+    with pytest.raises(KeyringConflictError):
+        folder.replace(old, late)
+    assert folder.read().version == 2
+    load_keys(folder)
+
+
+def test_of_many_rotations_at_once_exactly_one_wins_and_every_version_can_be_loaded(folder: KeyFolder) -> None:
+    """K07: at every moment every key that is named is there."""
+    old = folder.read()
+    outcomes: list[bool] = []
+    barrier = threading.Barrier(4)
+
+    def rotate() -> None:
+        successor = rotated(folder, old)
+        barrier.wait()
+        try:
+            folder.replace(old, successor)
+            outcomes.append(True)
+        except KeyringConflictError:
+            outcomes.append(False)
+
+    threads = [threading.Thread(target=rotate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [False, False, False, True]
+    loaded = load_keys(folder)
+    assert loaded.keyring.version == 2
+    assert len(list(folder.path.glob("*.pem"))) == 4, "the losers' keys are gone"
+
+
+def test_a_keyring_that_names_a_file_which_is_gone_is_not_stored(folder: KeyFolder) -> None:
+    """K07, K08: another process tidied up between the making of the key and its naming."""
+    old = folder.read()
+    successor = rotated(folder, old)
+    (folder.path / f"{successor.next.kid}.pem").unlink()
+    with pytest.raises(KeyringConflictError):
+        folder.replace(old, successor)
+    assert load_keys(folder).keyring == old
+
+
+def test_a_refresh_key_whose_file_is_gone_is_not_stored(folder: KeyFolder) -> None:
+    """K07, K08"""
+    old = folder.read()
+    record = folder.new_refresh_key(NOW)
+    (folder.path / f"refresh.{record.key_id}.pem").unlink()
+    with pytest.raises(KeyringConflictError):
+        folder.replace(old, old.with_refresh_key(record, 0))
+    assert load_keys(folder).keyring == old
+
+
+def test_a_crash_between_making_a_key_and_naming_it_leaves_the_old_keyring(folder: KeyFolder) -> None:
+    """K07: the file nobody names is removed by the next change."""
+    before = load_keys(folder)
+    folder.new_signing_key(2048, KeyState.NEXT, NOW)
+    assert load_keys(folder).published == before.published
+    folder.replace(folder.read(), rotated(folder, folder.read()))
+    assert len(list(folder.path.glob("*.pem"))) == 4
+
+
+def test_a_crash_before_the_first_states_leaves_a_folder_that_can_be_initialised(tmp_path: Path) -> None:
+    """K07"""
+    folder = KeyFolder(tmp_path / "keys")
+    folder.path.mkdir(mode=0o700)
+    folder.new_signing_key(2048, KeyState.CURRENT, NOW)
+    assert not folder.is_initialised
+    folder.initialise(2048, NOW)
+    load_keys(folder)
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    folder: KeyFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """K07: a full disk."""
+    before = files(folder)
+    old, successor = folder.read(), folder.read().retired(0)
+    successor = old.with_refresh_key(old.refresh[0], 0)
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError):
+        folder.replace(old, successor)
+    assert files(folder) == before
+
+
+def full_disk(_descriptor: int) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_retired_key_loses_its_private_file_and_keeps_its_public_part(folder: KeyFolder) -> None:
+    """K06: old ID token hints can still be verified; nothing can be signed any more."""
+    first = folder.read().current
+    folder.replace(folder.read(), rotated(folder, folder.read()))
+    assert (folder.path / f"{first.kid}.pem").exists()
+    folder.replace(folder.read(), folder.read().retired(NOW + 1))
+    assert not (folder.path / f"{first.kid}.pem").exists()
+    kept = next(record for record in folder.read().signing if record.kid == first.kid)
+    assert (kept.state, kept.public) == (KeyState.RETIRED, first.public)
+    assert first.kid not in load_keys(folder).published.kids
