@@ -1,0 +1,100 @@
+"""The states of the keys: every transition, and what no transition may ever do (K01, K02, K09)."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identity.keyring.states import Keyring, KeyringError, KeyState, RefreshKeyRecord, SigningKeyRecord
+from identity.verifier.profile import MAX_PUBLISHED_KEYS
+
+
+def key(name: str, state: KeyState = KeyState.NEXT, at: int = 0) -> SigningKeyRecord:
+    return SigningKeyRecord(name, state, {"kid": name}, at)
+
+
+def first_keyring() -> Keyring:
+    return Keyring(1, (key("k0", KeyState.CURRENT), key("k1")), (RefreshKeyRecord("r0", 0),))
+
+
+def states(keyring: Keyring) -> dict[str, KeyState]:
+    return {record.kid: record.state for record in keyring.signing}
+
+
+def test_promotion_moves_every_key_one_state_on() -> None:
+    """K01: what signs next was published before; what signed last stays published."""
+    after = first_keyring().promoted(key("k2", at=100), now=100)
+    assert states(after) == {"k0": KeyState.PREVIOUS, "k1": KeyState.CURRENT, "k2": KeyState.NEXT}
+    assert [record.kid for record in after.published] == ["k0", "k1", "k2"]
+    assert after.version == 2
+    assert (after.signing[0].replaced_at, after.current.promoted_at) == (100, 100)
+
+
+def test_a_previous_key_is_retired_only_when_it_stopped_signing_long_enough_ago() -> None:
+    """K01: old key stays until the last token it signed has expired."""
+    rotated = first_keyring().promoted(key("k2"), now=100)
+    assert rotated.retired(replaced_before=100) is rotated
+    retired = rotated.retired(replaced_before=101)
+    assert states(retired)["k0"] is KeyState.RETIRED
+    assert [record.kid for record in retired.published] == ["k1", "k2"]
+    assert retired.version == rotated.version + 1
+
+
+def test_no_more_keys_are_published_than_verifiers_accept() -> None:
+    keyring = first_keyring()
+    for number in range(2, MAX_PUBLISHED_KEYS):
+        keyring = keyring.promoted(key(f"k{number}"), now=number)
+    assert len(keyring.published) == MAX_PUBLISHED_KEYS
+    with pytest.raises(KeyringError, match="published already"):
+        keyring.promoted(key("one-too-many"), now=99)
+    assert keyring.retired(10**9).promoted(key("fits"), now=99).current.kid == f"k{MAX_PUBLISHED_KEYS - 1}"
+
+
+@pytest.mark.parametrize(
+    "signing",
+    [
+        (),
+        (key("k0", KeyState.CURRENT),),
+        (key("k0"),),
+        (key("k0", KeyState.CURRENT), key("k1", KeyState.CURRENT), key("k2")),
+        (key("k0", KeyState.CURRENT), key("k1"), key("k2")),
+        (key("k0", KeyState.CURRENT), key("k1"), key("k0", KeyState.PREVIOUS)),
+    ],
+)
+def test_a_keyring_has_exactly_one_current_and_one_next_key_and_no_key_twice(
+    signing: tuple[SigningKeyRecord, ...],
+) -> None:
+    """K02, K07"""
+    with pytest.raises(KeyringError):
+        Keyring(1, signing, (RefreshKeyRecord("r0", 0),))
+
+
+def test_a_keyring_without_refresh_keys_is_refused() -> None:
+    with pytest.raises(KeyringError):
+        Keyring(1, first_keyring().signing, ())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["promote", "retire"]), st.integers(-(10**10), 10**10)), max_size=40))
+def test_no_clock_makes_a_retired_key_sign_again_or_an_unpublished_one_sign(steps: list[tuple[str, int]]) -> None:
+    """K07, K09: whatever the clock says, states only move forward and the successor was always published before."""
+    keyring, order = first_keyring(), list(KeyState)
+    for number, (step, now) in enumerate(steps, 2):
+        before, expected = keyring, keyring.next.kid
+        try:
+            keyring = keyring.promoted(key(f"k{number}"), now) if step == "promote" else keyring.retired(now)
+        except KeyringError:
+            continue
+        if step == "promote":
+            assert keyring.current.kid == expected
+        for record in before.signing:
+            assert order.index(states(keyring)[record.kid]) >= order.index(record.state)
+        assert keyring.current.kid in {record.kid for record in before.published}
+        assert keyring.version >= before.version
+
+
+def test_a_refresh_key_is_kept_until_a_younger_one_is_older_than_any_living_family() -> None:
+    """A45: a rotation logs nobody out."""
+    keyring = first_keyring().with_refresh_key(RefreshKeyRecord("r1", 100), oldest_family=0)
+    assert [record.key_id for record in keyring.refresh] == ["r1", "r0"]
+    keyring = keyring.with_refresh_key(RefreshKeyRecord("r2", 200), oldest_family=150)
+    assert [record.key_id for record in keyring.refresh] == ["r2", "r1"], "families begun with r1 until 200 live on"
+    assert keyring.version == 3
