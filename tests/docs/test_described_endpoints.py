@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from identity.app import create_app
-from identity.web.routes import add_routes
 
 UNDESCRIBED = {"/health/live", "/health/ready"}
 """For balancers, not for clients."""
 
 
-async def test_every_endpoint_of_the_table_is_described(settings_of):
+def test_every_endpoint_of_the_table_is_described(settings_of):
     app = create_app(settings_of())
     own = [route for route in app.routes if getattr(route.endpoint, "__module__", "").startswith("identity.web")]
-    assert own, add_routes
+    assert len(own) >= len(UNDESCRIBED)
     described = {path: set(item) for path, item in app.openapi()["paths"].items()}
     served = {route.path: {method.lower() for method in route.methods - {"HEAD"}} for route in own}
     assert described == {path: methods for path, methods in served.items() if path not in UNDESCRIBED}
-    await app.state.follower._journal._database.close()
