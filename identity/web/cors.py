@@ -8,6 +8,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from identity.feed.stores import StoreUnavailableError
+
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
@@ -32,21 +34,24 @@ class CrossOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, and adds the headers to its answer where they are due."""
-        origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
-        if origin is None:
-            await self._app(scope, receive, send)
-            return
-        allowed = await self._allowed(scope["path"], origin)
-        if scope["method"] == "OPTIONS" and allowed:
+        allowed = await self._allowed(scope) if scope["type"] == "http" else None
+        if allowed and scope["method"] == "OPTIONS":
             answer = Response(b"", 204, {**_PREFLIGHT, "Access-Control-Allow-Origin": allowed, "Vary": "Origin"})
             await answer(scope, receive, send)
             return
         await self._app(scope, receive, _adding(send, allowed) if allowed else send)
 
-    async def _allowed(self, path: str, origin: str) -> str | None:
-        if path in self._public:
+    async def _allowed(self, scope: Scope) -> str | None:
+        # Public documents say so to everyone: a shared cache may keep the answer to one for the other.
+        if scope["path"] in self._public:
             return "*"
-        return origin if path in self._registered and origin in await self._origins() else None
+        origin = Headers(scope=scope).get("origin")
+        if origin is None or scope["path"] not in self._registered:
+            return None
+        try:
+            return origin if origin in await self._origins() else None
+        except StoreUnavailableError:
+            return None
 
 
 def _adding(send: Send, allowed: str) -> Send:
@@ -55,7 +60,8 @@ def _adding(send: Send, allowed: str) -> Send:
             headers = MutableHeaders(scope=message)
             headers["Access-Control-Allow-Origin"] = allowed
             headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
-            headers.add_vary_header("Origin")
+            if allowed != "*":
+                headers.add_vary_header("Origin")
         await send(message)
 
     return sending

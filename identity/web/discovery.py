@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from identity.feed.stores import StoreUnavailableError
 from identity.oauth.metadata import metadata
 from identity.oauth.scopes import SERVER_SCOPES
 from identity.web.services import Services
@@ -19,12 +21,15 @@ class Discovery:
         self._services = services
         settings = services.settings
         self._jwks_cache = f"public, max-age={settings.jwks_max_age}"
+        self._scopes = SERVER_SCOPES
 
     async def metadata(self, _request: Request) -> Response:
-        """Answers both well-known documents (RFC 8414, OpenID Connect Discovery)."""
+        """Answers both well-known documents (RFC 8414, OpenID Connect Discovery); without a database, with the scopes it
+        knew last: services must be able to start, and to verify, while nothing can be issued."""
         services = self._services
-        scopes = (await services.registry.resources()).scopes | SERVER_SCOPES
-        document = metadata(services.settings.issuer, services.tokens.grant_types, scopes)
+        with suppress(StoreUnavailableError):
+            self._scopes = (await services.registry.resources()).scopes | SERVER_SCOPES
+        document = metadata(services.settings.issuer, services.tokens.grant_types, self._scopes)
         return Response(
             json.dumps(document).encode(), 200, {"Cache-Control": "public, max-age=300"}, "application/json"
         )
@@ -34,6 +39,13 @@ class Discovery:
         published = self._services.keys.now.published
         etag = f'"{published.version}"'
         headers = {"Cache-Control": self._jwks_cache, "ETag": etag}
-        if request.headers.get("if-none-match") == etag:
+        if _is_known(request.headers.get("if-none-match", ""), etag):
             return Response(b"", 304, headers)
         return Response(published.body, 200, headers, "application/json")
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    """Compares weakly (RFC 9110 section 13.1.2): a proxy that compresses an answer weakens its tag."""
+    return if_none_match.strip() == "*" or etag in (
+        each.strip().removeprefix("W/") for each in if_none_match.split(",")
+    )
