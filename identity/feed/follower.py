@@ -91,14 +91,19 @@ class Follower:
     async def wait_beyond(self, head: Head, seconds: float) -> None:
         """Returns when the picture has left `head`, or after `seconds`, or when `wake` is called or the server closes."""
         deadline, wakes = time.monotonic() + seconds, self._wakes
-        while self._picture.head == head and self._wakes == wakes and (left := deadline - time.monotonic()) > 0:
+        while not self._closing.is_set() and (left := deadline - time.monotonic()) > 0:
             moved = self._moved
+            if self._picture.head != head or self._wakes != wakes:
+                return
             try:
                 async with asyncio.timeout(left):
                     await moved.wait()
                     await asyncio.sleep(min(_COALESCE_SECONDS, left))
             except TimeoutError:
                 return
+
+    def _is_still(self, head: Head, wakes: int) -> bool:
+        return self._picture.head == head and self._wakes == wakes and not self._closing.is_set()
 
     def wake(self) -> None:
         """Ends every wait at once, because the pollers are to hear of something that is not a rule: new keys."""
@@ -111,7 +116,7 @@ class Follower:
         Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects (so each loop also
         looks for itself), and an SQL statement that is cancelled can leave its connection open."""
         self._closing.set()
-        self.wake()
+        self._announce()
 
     async def _follow(self) -> None:
         rules = await self._stream.read_after(self._picture.head.seq, _BLOCK_SECONDS)
