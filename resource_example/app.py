@@ -70,7 +70,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     verifier = settings.verifier()
     guard = BearerGuard(verifier, scopes=SCOPES)
     orders: list[Order] = []
-
     app = FastAPI(title="Orders", lifespan=verifier_lifespan(verifier), swagger_ui_init_oauth={"clientId": ""})
     bearer_errors(app)
 

@@ -8,11 +8,10 @@ import os
 import resource
 import sys
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 
 from identity.accounts.passwords import Passwords
 from identity.administration.bootstrap import make_first_administrator
@@ -21,6 +20,9 @@ from identity.administration.people import People
 from identity.administration.roles import Roles
 from identity.app import Stores, create_app, load_live_keys, require_usable
 from identity.settings import ConfigurationError, Settings, load_settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 DRAIN_SECONDS = 10
 """How long a stopping server lets requests finish; waiting feed polls are answered at once."""
