@@ -111,8 +111,10 @@ class Settings(BaseModel):
         scheme, separator, rest = value.get_secret_value().partition("://")
         if not separator and info.data.get("mode", "serve") == "serve":
             raise ValueError("must be set to sqlite:///... or postgresql://...")
-        if separator and scheme.partition("+")[0] not in _DRIVERS:
+        if separator and scheme not in (*_DRIVERS, *_DRIVERS.values()):
             raise ValueError("must start with sqlite:/// or postgresql://")
+        # Cut by hand: a password may hold characters that end the host for `urlsplit`.
+        _require_port(rest.rpartition("@")[2].partition("/")[0])
         return SecretStr(f"{_DRIVERS.get(scheme, scheme)}://{rest}") if separator else value
 
     @field_validator("redis_url")
@@ -124,6 +126,7 @@ class Settings(BaseModel):
             return value
         if not address.startswith(allowed):
             raise ValueError("must be set to a redis://, rediss:// or unix:// address")
+        _require_port(urlsplit(address).netloc.rpartition("@")[2])
         return value
 
     @field_validator("refresh_absolute_lifetime")
@@ -184,14 +187,27 @@ def _read_secret(
         return
     try:
         values[field] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        if not values[field]:
+            problems.append(f"{name} names a file that is empty")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{name} names a file that cannot be read: {type(error).__name__}")
 
 
+def _require_port(host: str) -> None:
+    """Raises `ValueError` with one sentence for a host whose port is no number; its own would show the address."""
+    try:
+        _ = urlsplit(f"//{host}").port
+    except ValueError:
+        raise ValueError("must name a host, and a port from 0 to 65535 if any") from None
+
+
 def _issuer_problems(issuer: str, mode: str) -> list[str]:
+    if not all("!" <= character <= "~" and character not in '"<>\\^`{|}' for character in issuer):
+        return ["must be a URL without spaces and other characters that must be encoded"]
     parts = urlsplit(issuer)
     if parts.scheme not in ("https", "http") or not parts.hostname:
         return ["must be an absolute http or https URL"]
+    _require_port(parts.netloc)
     problems = []
     if "?" in issuer or "#" in issuer or parts.username is not None:
         problems.append("must have no user, query or fragment")
