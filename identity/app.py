@@ -47,6 +47,7 @@ from identity.web.cors import CrossOrigin
 from identity.web.openapi import describe
 from identity.web.routes import add_routes, client_paths, public_paths
 from identity.web.services import Services
+from identity.web.stopping import on_stop_signal
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
@@ -176,7 +177,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
                 asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())
             )
             cleanup.push_async_callback(_stop, parts, following, others)
-            yield
+            with on_stop_signal(parts.follower.close):
+                yield
 
     return lifespan
 

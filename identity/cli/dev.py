@@ -9,9 +9,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from urllib.request import urlopen
 
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
@@ -120,8 +121,15 @@ def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes
     }
     return [
         Child("the identity server", server, f"{options.issuer}/health/ready", environment),
-        Child("resource_example", orders, f"{options.resource_url}/", orders_environment),
+        Child("resource_example", orders, lambda: _has_keys(options), orders_environment),
     ]
+
+
+def _has_keys(options: DevOptions) -> bool:
+    """Whether the example service can verify already: it may have started before the server had anything to tell."""
+    with suppress(OSError, ValueError), urlopen(f"{options.resource_url}/health", timeout=1) as answer:  # noqa: S310
+        return bool(json.load(answer)["keys"])
+    return False
 
 
 async def _prepare(settings: Settings, options: DevOptions) -> DemoNotes:

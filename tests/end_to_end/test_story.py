@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 import subprocess
 import time
 
@@ -98,3 +100,18 @@ def test_dev_never_makes_new_keys_for_old_data(make_dev):
     assert refused.returncode == 2
     assert "holds no keyring" in refused.stderr
     assert not (dev.folder / "keys").exists()
+
+
+async def test_a_waiting_poll_does_not_hold_up_a_stop(dev, connect):
+    """F27: the poll is answered at once, and Ctrl-C is over long before the drain time."""
+    cursor = (await connect(dev.issuer).get("/revocations")).json()
+    path = f"/revocations?cursor={cursor['epoch']}.{cursor['seq']}&wait=25"
+    polls = [asyncio.create_task(connect(dev.issuer).get(path)) for _ in range(3)]
+    await asyncio.sleep(0.3)  # so that the polls are waiting when the signal comes
+    asked_at = time.monotonic()
+    dev.process.send_signal(signal.SIGINT)
+    answers = await asyncio.gather(*polls)
+    assert [answer.status for answer in answers] == [200, 200, 200]
+    assert await asyncio.to_thread(dev.process.wait, 30) == 0
+    assert time.monotonic() - asked_at < 8
+    assert "Traceback" not in dev.printed()
