@@ -210,7 +210,7 @@ async def take_database_away(issuer: Issuer) -> None:
 
 
 async def test_without_a_database_nothing_is_issued_but_keys_and_metadata_are_served(
-    issuer: Issuer, site: Path
+    issuer: Issuer,
 ) -> None:
     """F08, I5: also on a server that had not been asked for them before."""
     await take_database_away(issuer)
