@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from identity.accounts.names import username_key
-from identity.accounts.passwords import Passwords
+from identity.accounts.passwords import Passwords, TooBusyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +80,6 @@ class Login:
             raise WrongCredentialsError(account.subject, "disabled")
         await self._throttle.succeeded(key, address)
         if self._passwords.needs_rehash(stored):
-            await self._accounts.store_hash(account.subject, stored, await self._passwords.hash(password))
+            with suppress(TooBusyError):  # The password was right; the next login renews its hash.
+                await self._accounts.store_hash(account.subject, stored, await self._passwords.hash(password))
         return account.subject

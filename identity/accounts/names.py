@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 
 MAX_CHARACTERS = 255
+_MAX_KEY_CHARACTERS = 1024
+"""Normalising can make a name up to 18 times longer; the key must fit its column."""
 
 
 def username_key(username: str) -> str:
@@ -19,4 +21,5 @@ def is_acceptable(username: str) -> bool:
         and username == username.strip()
         and username.isprintable()
         and ":" not in username
+        and len(username_key(username)) <= _MAX_KEY_CHARACTERS
     )

@@ -78,7 +78,8 @@ def normalised(password: str) -> str:
 
 def is_acceptable(password: str) -> bool:
     """Tells whether a new password has 8 to 1024 characters; nothing is asked of its composition (U01)."""
-    return MIN_CHARACTERS <= len(normalised(password)) <= MAX_CHARACTERS
+    has_lone_surrogate = any("\ud800" <= character <= "\udfff" for character in password)
+    return MIN_CHARACTERS <= len(normalised(password)) <= MAX_CHARACTERS and not has_lone_surrogate
 
 
 def _matches(hasher: PasswordHasher, stored: str, password: str) -> bool:
@@ -86,7 +87,7 @@ def _matches(hasher: PasswordHasher, stored: str, password: str) -> bool:
         password = ""
     try:
         return hasher.verify(stored, password)
-    except (Argon2Error, InvalidHashError):
+    except (Argon2Error, InvalidHashError, UnicodeEncodeError):
         return False
 
 
