@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installation import Dev
+from dev_process import Dev
 from playwright.sync_api import BrowserContext, Route, sync_playwright
 
 _FLAGS = [

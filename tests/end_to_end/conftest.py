@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from installation import Dev
+from dev_process import Dev
 from wire import Wire
 
 

@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
+from dev_process import Dev, wait_until
 from httpx2 import ASGITransport, AsyncClient
-from installation import Dev, wait_until
 from test_story import log_in
 
 from identity.store.embedded import embedded_valkey

@@ -7,7 +7,7 @@ import os
 import signal
 from pathlib import Path
 
-from installation import wait_until
+from dev_process import wait_until
 from test_story import log_in
 from wire import Wire
 

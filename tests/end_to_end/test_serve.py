@@ -17,8 +17,8 @@ from urllib.request import urlopen
 
 import psycopg
 import pytest
+from dev_process import IDENTITY, free_ports, wait_until
 from engines import SqlServer, postgresql_uri, valkey_url
-from installation import IDENTITY, free_ports, wait_until
 from redis import Redis
 
 PASSWORD = "correct horse battery staple"
