@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from identity.administration.errors import AdministrationError
 from identity.administration.resources import new_secret
 from identity.administration.roles import known_scopes
+from identity.administration.transactions import operator_change
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Client
@@ -20,6 +21,7 @@ from identity.verifier.profile import RuleKind
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 GRANT_TYPES = ("password", "refresh_token", "client_credentials")
 _SECRETS_AT_ONCE = 2
+_MAX_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +49,26 @@ class Clients:
         """Registers a client; returns it with its secret, which is shown only now (None for a public client)."""
         _require_acceptable(new)
         secret = None if new.is_public else new_secret()
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             if await change.registrations.client(new.client_id) is not None:
                 raise AdministrationError(f"There is already a client {new.client_id!r}.")
             if new.default_resource and await change.registrations.resource(new.default_resource) is None:
                 raise AdministrationError(f"There is no resource {new.default_resource!r}.")
             client = _row(new, await known_scopes(change, new.scopes), secret)
             change.registrations.add(client)
+            # Nobody remembers a client that was not there, but every server remembers which origins may call.
+            change.revoke(Rule.changed(RuleKind.CLIENT, new.client_id))
             self._record(change, "client.created", new.client_id)
             return client, secret
 
     async def list(self) -> Sequence[Client]:
         """Returns all clients, by id."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             return await change.registrations.clients()
 
     async def disable(self, client_id: str) -> None:
         """Ends everything issued to the client, for itself or for people, and issues nothing more."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             client = await _find(change, client_id)
             client.is_enabled = False
             change.revoke(Rule.ending(RuleKind.CLIENT, client_id))
@@ -72,7 +76,7 @@ class Clients:
 
     async def enable(self, client_id: str) -> None:
         """Lets the client ask again; what was ended stays ended."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             client = await _find(change, client_id)
             client.is_enabled = True
             change.revoke(Rule.changed(RuleKind.CLIENT, client_id))
@@ -80,7 +84,7 @@ class Clients:
 
     async def end_sessions(self, client_id: str) -> None:
         """Ends every session and every access token issued to the client."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             await _find(change, client_id)
             change.revoke(Rule.ending(RuleKind.CLIENT, client_id))
             self._record(change, "client.sessions_ended", client_id)
@@ -88,7 +92,7 @@ class Clients:
     async def add_secret(self, client_id: str) -> str:
         """Returns a new secret; the one before stays good until the next is added, so services can change over (A32)."""
         secret = new_secret()
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             client = await _find(change, client_id)
             if not client.secret_hashes:
                 raise AdministrationError(f"The client {client_id!r} is public; it has no secret.")
@@ -99,7 +103,7 @@ class Clients:
 
     async def allow_origin(self, client_id: str, origin: str) -> None:
         """Lets web pages of `origin` call for the client (CORS); nothing happens if they may already."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             client = await _find(change, client_id)
             if origin in client.origins:
                 return
@@ -134,6 +138,8 @@ def _row(new: NewClient, scopes: list[str], secret: str | None) -> Client:
 def _require_acceptable(new: NewClient) -> None:
     if not _CLIENT_ID.fullmatch(new.client_id):
         raise AdministrationError("A client id has letters, digits, dots, dashes and underscores, at most 128.")
+    if len(new.name) > _MAX_NAME or not new.name.isprintable():
+        raise AdministrationError(f"A client's name has at most {_MAX_NAME} printable characters.")
     if unknown := sorted(set(new.grant_types) - set(GRANT_TYPES)):
         raise AdministrationError(f"There is no grant type {unknown[0]!r}; there are {', '.join(GRANT_TYPES)}.")
     if new.is_public and "client_credentials" in new.grant_types:

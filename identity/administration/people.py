@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from identity.accounts import names, passwords
 from identity.accounts.passwords import Passwords
 from identity.administration.errors import AdministrationError
+from identity.administration.transactions import operator_change
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, User, UserRole
@@ -38,7 +39,7 @@ class People:
         """Creates a person; the subject is random, so it is never given to anyone else (U14)."""
         _require_acceptable(username, password)
         password_hash = await self._passwords.hash(password)
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             await _require_roles(change, roles)
             key = names.username_key(username)
             if await change.registrations.user_by_name(key) is not None:
@@ -57,12 +58,12 @@ class People:
 
     async def list(self) -> list[PersonEntry]:
         """Returns everyone, by name."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             return [await _entry(change, user) for user in await change.registrations.users()]
 
     async def disable(self, username: str) -> None:
         """Ends everything the person has, and lets them in no more."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             user.is_enabled = False
             change.revoke(Rule.ending(RuleKind.SUBJECT, user.subject))
@@ -70,7 +71,7 @@ class People:
 
     async def enable(self, username: str) -> None:
         """Lets the person in again; what was ended stays ended."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             user.is_enabled = True
             change.revoke(Rule.changed(RuleKind.SUBJECT, user.subject))
@@ -80,7 +81,7 @@ class People:
         """Sets a password and ends every session that began with another one (A48)."""
         _require_acceptable(username, password)
         password_hash = await self._passwords.hash(password)
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             user.password_hash = password_hash
             change.revoke(Rule.ending(RuleKind.SUBJECT, user.subject))
@@ -88,14 +89,14 @@ class People:
 
     async def end_sessions(self, username: str) -> None:
         """Ends every session and every access token of the person."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             change.revoke(Rule.ending(RuleKind.SUBJECT, user.subject))
             self._record(change, "user.sessions_ended", user)
 
     async def give_role(self, username: str, role: str) -> None:
         """Gives a role; the next refresh can have its scopes."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             await _require_roles(change, [role])
             if role in (await _entry(change, user)).roles:
@@ -106,7 +107,7 @@ class People:
 
     async def take_role(self, username: str, role: str) -> None:
         """Takes a role. Access tokens issued so far are refused; sessions go on and refresh with what is left."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             user = await _find(change, username)
             if not await change.registrations.take_role(user.subject, role):
                 raise AdministrationError(f"{username} does not have the role {role}.")

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from identity.administration.errors import AdministrationError
 from identity.administration.roles import well_formed_scopes
+from identity.administration.transactions import operator_change
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Resource
@@ -38,7 +39,7 @@ class ResourceServices:
         """Registers a service; returns it with the secret that opens the revocation feed to it, shown only now."""
         _require_identifier(name, identifier, token_type)
         secret = new_secret()
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             await _require_new(change, name, identifier, well_formed_scopes(scopes))
             row = Resource(
                 name=name,
@@ -54,7 +55,7 @@ class ResourceServices:
 
     async def list(self) -> Sequence[Resource]:
         """Returns all resources, by name."""
-        async with self._ledger.change() as change:
+        async with operator_change(self._ledger) as change:
             return await change.registrations.resources()
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col, select
 
 from identity.models import Client, Resource, Role, User, UserRole
+
+_OPERATORS = 7_203_114_586
+"""Arbitrary, but the same everywhere: the PostgreSQL advisory lock that lets one operator change at a time."""
 
 
 class Registrations:
@@ -16,6 +19,11 @@ class Registrations:
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
+
+    async def hold_still(self) -> None:
+        """Waits until no other transaction that called this is open. A SQLite transaction is alone anyway."""
+        if self._session.get_bind().dialect.name == "postgresql":
+            await self._session.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _OPERATORS})
 
     def add(self, *rows: SQLModel) -> None:
         """Stores new rows."""
