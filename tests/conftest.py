@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import fakeredis
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives import serialization
 from issuer_in_process import NOTES, Issuer, dev_settings, running
 
 from identity.accounts.passwords import Passwords
@@ -29,6 +31,15 @@ def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "keys"
     KeyFolder(folder).initialise(2048, int(time.time()))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_keys() -> Iterator[None]:
+    """Parses each private key once in a run: the same bytes are the same key, and checking its primes takes 30 ms."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        parse = functools.lru_cache(serialization.load_pem_private_key)
+        monkeypatch.setattr(serialization, "load_pem_private_key", parse)
+        yield
 
 
 @pytest.fixture(scope="session")

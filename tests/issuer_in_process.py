@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,10 @@ class Issuer:
     http: AsyncClient
     settings: Settings
     stores: Stores
-    hasher: Passwords = field(default_factory=lambda: Passwords(1))
 
-    @property
+    @cached_property
     def people(self) -> People:
-        return People(self.stores.ledger, self.hasher, "test")
+        return People(self.stores.ledger, Passwords(1), "test")
 
     @property
     def clients(self) -> Clients:
@@ -120,10 +120,13 @@ async def running(settings: Settings, peer: str = "127.0.0.1") -> AsyncIterator[
     transport = ASGITransport(app=app, client=(peer, 40000))
     async with app.router.lifespan_context(app), AsyncClient(transport=transport, base_url=ISSUER) as http:
         issuer = Issuer(app, http, settings, Stores.of(settings))
+        for _ in range(
+            30
+        ):  # While redis-py connects it cannot be cancelled, and a short test would wait for it to stop.
+            await asyncio.sleep(0)
         try:
             yield issuer
         finally:
-            issuer.hasher.close()
             await issuer.stores.close()
 
 

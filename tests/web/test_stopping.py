@@ -10,24 +10,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
 
 import pytest
 from httpx2 import AsyncClient, ConnectError
-from issuer_in_process import Issuer
 
+from identity.app import create_app
 from identity.settings import Settings
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 8, 12])
 async def test_a_server_stops_even_while_it_is_connecting_to_redis(
-    start_issuer: Callable[..., AbstractAsyncContextManager[Issuer]], turns: int
+    settings_of: Callable[..., Settings], turns: int
 ) -> None:
     """F27: redis-py swallows a cancellation that arrives in certain turns of the event loop."""
-    async with asyncio.timeout(5):
-        async with start_issuer():
-            for _ in range(turns):
-                await asyncio.sleep(0)
+    app = create_app(settings_of())
+    async with asyncio.timeout(5), app.router.lifespan_context(app):
+        for _ in range(turns):
+            await asyncio.sleep(0)
 
 
 @pytest.fixture
