@@ -38,14 +38,15 @@ from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
-from identity.store.sql.migration import current_revision, newest_revision
 from identity.store.sql.registrations import Registrations
+from identity.store.sql.revision import NEWEST_REVISION, current_revision
 from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
 from identity.web.cors import CrossOrigin
+from identity.web.front import Front
 from identity.web.openapi import describe
-from identity.web.routes import add_routes, client_paths, public_paths
+from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
 from identity.web.stopping import on_stop_signal
 
@@ -104,7 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     errors.register(app)
-    add_routes(app, services)
+    app.add_middleware(Front, endpoints=endpoints(services))
     describe(app, settings.issuer)
     app.add_middleware(
         CrossOrigin,
@@ -204,8 +205,8 @@ async def require_usable(settings: Settings, stores: Stores) -> None:
 async def _sql_problem(settings: Settings, stores: Stores) -> str:
     try:
         revision = await current_revision(stores.database)
-        if revision != newest_revision():
-            return f"The database is at revision {revision or 'none'}, not {newest_revision()}; run `identity migrate`."
+        if revision != NEWEST_REVISION:
+            return f"The database is at revision {revision or 'none'}, not {NEWEST_REVISION}; run `identity migrate`."
         if settings.mode == "serve":
             async with stores.database.read() as session:
                 demo = await Registrations(session).demo_rows()

@@ -36,7 +36,7 @@ class Passwords:
 
     def __init__(self, threads: int = 0, queue: int = 64) -> None:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-        width = threads or os.cpu_count() or 1
+        width = threads or _usable_cores()
         self._pool = ThreadPoolExecutor(width, "passwords", initializer=_lower_priority)
         self._free = width + queue
         self._decoy = self._hasher.hash(os.urandom(16).hex())
@@ -89,6 +89,11 @@ def _matches(hasher: PasswordHasher, stored: str, password: str) -> bool:
         return hasher.verify(stored, password)
     except (Argon2Error, InvalidHashError, UnicodeEncodeError):
         return False
+
+
+def _usable_cores() -> int:
+    # A container may be allowed fewer cores than the machine has.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _lower_priority() -> None:

@@ -7,17 +7,46 @@ judgement of tokens. It imports nothing else of `identity` and no server library
     token = await verifier.verify(text)
 """
 
-from identity.verifier.errors import (
-    InsufficientScope,
-    InvalidToken,
-    KeysUnavailable,
-    Refusal,
-    RevocationsStale,
-    VerificationError,
-)
-from identity.verifier.feed import ANONYMOUS, Credential, WhenStale
-from identity.verifier.token import VerifiedToken
-from identity.verifier.verifier import Verifier, VerifierStatus
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from identity.verifier.errors import (
+        InsufficientScope,
+        InvalidToken,
+        KeysUnavailable,
+        Refusal,
+        RevocationsStale,
+        VerificationError,
+    )
+    from identity.verifier.feed import ANONYMOUS, Credential, WhenStale
+    from identity.verifier.token import VerifiedToken
+    from identity.verifier.verifier import Verifier, VerifierStatus
+
+_HOMES = {
+    "ANONYMOUS": "feed",
+    "Credential": "feed",
+    "InsufficientScope": "errors",
+    "InvalidToken": "errors",
+    "KeysUnavailable": "errors",
+    "Refusal": "errors",
+    "RevocationsStale": "errors",
+    "VerificationError": "errors",
+    "VerifiedToken": "token",
+    "Verifier": "verifier",
+    "VerifierStatus": "verifier",
+    "WhenStale": "feed",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads a name on first use: the issuer imports `profile` from here, and must not load an HTTP client for it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
 
 __all__ = [
     "ANONYMOUS",

@@ -21,15 +21,32 @@ log = structlog.get_logger("identity.web")
 
 def register(app: FastAPI) -> None:
     """Makes `app` answer every error in the protocol's own format."""
-    app.add_exception_handler(OAuthError, _oauth_error)
-    app.add_exception_handler(StoreUnavailableError, _store_unavailable)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(ClientDisconnect, _disconnected)
-    app.add_exception_handler(Exception, _unexpected)
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return response_to(request, error)
+
+    for kind in (OAuthError, StoreUnavailableError, HTTPException, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)
 
 
-async def _oauth_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, OAuthError)
+def response_to(request: Request, error: Exception) -> Response:
+    """Returns the response that tells of `error`, and logs what only operators may know."""
+    if isinstance(error, OAuthError):
+        return _oauth_error(request, error)
+    if isinstance(error, StoreUnavailableError):
+        log.warning("a store is away", path=request.url.path, problem=str(error))
+        description = "A store the server needs cannot answer; try again."
+        return _answer(503, TemporarilyUnavailable.code, description, {"Retry-After": str(_RETRY_AFTER_SECONDS)})
+    if isinstance(error, HTTPException):
+        return _http_error(error)
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)
+    # The message of an unforeseen exception may hold anything a client sent: its type and place are enough to find it.
+    log.error("unexpected error", path=request.url.path, kind=type(error).__name__, place=_place(error))
+    return _answer(500, "server_error", "The server met an unexpected condition.", {})
+
+
+def _oauth_error(request: Request, error: OAuthError) -> Response:
     log.info("request refused", path=request.url.path, error=error.code, detail=error.detail)
     headers = {}
     if isinstance(error, InvalidClient):
@@ -41,27 +58,9 @@ async def _oauth_error(request: Request, error: Exception) -> Response:
     return _answer(error.status, error.code, error.description, headers)
 
 
-async def _store_unavailable(request: Request, error: Exception) -> Response:
-    assert isinstance(error, StoreUnavailableError)
-    log.warning("a store is away", path=request.url.path, problem=str(error))
-    description = "A store the server needs cannot answer; try again."
-    return _answer(503, TemporarilyUnavailable.code, description, {"Retry-After": str(_RETRY_AFTER_SECONDS)})
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _http_error(error: HTTPException) -> Response:
     description = {404: "There is no such endpoint.", 405: "The method is not allowed here."}.get(error.status_code)
     return _answer(error.status_code, "invalid_request", description or "The request is malformed.", error.headers)
-
-
-async def _disconnected(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=400)
-
-
-async def _unexpected(request: Request, error: Exception) -> Response:
-    # The message of an unforeseen exception may hold anything a client sent: its type and place are enough to find it.
-    log.error("unexpected error", path=request.url.path, kind=type(error).__name__, place=_place(error))
-    return _answer(500, "server_error", "The server met an unexpected condition.", {})
 
 
 def _place(error: Exception) -> str:

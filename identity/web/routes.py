@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from starlette.routing import Route
-
 from identity.oauth import metadata as paths
 from identity.web.discovery import Discovery
 from identity.web.feed import FeedEndpoint
+from identity.web.front import Endpoints
 from identity.web.health import Health
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
 
 
-def add_routes(app: FastAPI, services: Services) -> None:
-    """Adds every endpoint. They are plain Starlette routes: FastAPI's dependency machinery costs more than the work most
-    of them do. `openapi.py` describes them."""
+def endpoints(services: Services) -> Endpoints:
+    """Returns every endpoint of the protocol: path, method, handler. `openapi.py` describes them."""
     token, discovery, feed, health = (
         TokenEndpoint(services),
         Discovery(services),
@@ -25,19 +22,17 @@ def add_routes(app: FastAPI, services: Services) -> None:
         Health(services),
     )
     base = issuer_path(services.settings.issuer)
-    app.router.routes.extend(
-        [
-            Route(base + paths.TOKEN_PATH, token.token, methods=["POST"]),
-            Route(base + paths.REVOCATION_PATH, token.revoke, methods=["POST"]),
-            Route(base + paths.JWKS_PATH, discovery.jwks, methods=["GET"]),
-            # RFC 8414 puts the issuer's path behind the well-known one, OpenID Connect Discovery before it.
-            Route(paths.AUTHORIZATION_SERVER_PATH + base, discovery.metadata, methods=["GET"]),
-            Route(base + paths.OPENID_CONFIGURATION_PATH, discovery.metadata, methods=["GET"]),
-            Route(base + paths.FEED_PATH, feed.poll, methods=["GET"]),
-            Route("/health/live", health.live, methods=["GET"]),
-            Route("/health/ready", health.ready, methods=["GET"]),
-        ]
-    )
+    return {
+        base + paths.TOKEN_PATH: {"POST": token.token},
+        base + paths.REVOCATION_PATH: {"POST": token.revoke},
+        base + paths.JWKS_PATH: {"GET": discovery.jwks},
+        # RFC 8414 puts the issuer's path behind the well-known one, OpenID Connect Discovery before it.
+        paths.AUTHORIZATION_SERVER_PATH + base: {"GET": discovery.metadata},
+        base + paths.OPENID_CONFIGURATION_PATH: {"GET": discovery.metadata},
+        base + paths.FEED_PATH: {"GET": feed.poll},
+        "/health/live": {"GET": health.live},
+        "/health/ready": {"GET": health.ready},
+    }
 
 
 def public_paths(issuer: str) -> frozenset[str]:

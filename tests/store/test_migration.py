@@ -3,19 +3,23 @@
 import asyncio
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from engines import SqlServer
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 import identity.models  # noqa: F401  (the tables register themselves)
 from identity.feed.stores import StoreUnavailableError
+from identity.store.sql import migrations
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
-from identity.store.sql.migration import current_revision, migrate, newest_revision
+from identity.store.sql.migration import migrate
+from identity.store.sql.revision import NEWEST_REVISION, current_revision
 
 MIGRATE = """
 import asyncio, sys
@@ -36,7 +40,7 @@ asyncio.run(main())
 async def test_an_empty_database_gets_the_newest_tables(sql: SqlServer) -> None:
     database = Database(sql.url())
     assert await current_revision(database) is None
-    assert await migrate(database) == newest_revision() == await current_revision(database)
+    assert await migrate(database) == NEWEST_REVISION == await current_revision(database)
     assert (await SqlJournal(database).head()).seq == 0
     await database.close()
 
@@ -74,7 +78,7 @@ async def test_three_processes_that_migrate_at_once_all_succeed(sql: SqlServer) 
         process.stdin.write("\n")
         process.stdin.flush()
     outcomes = [await asyncio.to_thread(process.communicate, timeout=30) for process in processes]
-    assert outcomes == [(f"{newest_revision()}\n", "")] * 3
+    assert outcomes == [(f"{NEWEST_REVISION}\n", "")] * 3
 
 
 async def test_the_models_are_what_the_migrations_make(database: Database) -> None:
@@ -96,3 +100,10 @@ async def test_a_database_that_is_away_cannot_be_migrated() -> None:
         with pytest.raises(StoreUnavailableError):
             await attempt
     await database.close()
+
+
+def test_the_newest_revision_is_the_last_script() -> None:
+    """A serving process knows its revision without loading Alembic."""
+    folder = Path(migrations.__file__).parent
+    heads = ScriptDirectory(str(folder)).get_heads()
+    assert heads == [NEWEST_REVISION]

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
 from identity.keyring.live import LiveKeys
-from identity.models import AuditEvent
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnauthorizedClient, UnsupportedGrantType
 from identity.oauth.registry import RegisteredClient
@@ -71,7 +70,16 @@ class Grant(Protocol):
 class Audit(Protocol):
     """Takes events; never waits, never fails."""
 
-    def record(self, event: AuditEvent) -> None:
+    def record(
+        self,
+        event: str,
+        *,
+        subject: str = "",
+        client_id: str = "",
+        grant_id: str = "",
+        address: str = "",
+        detail: str = "",
+    ) -> None:
         """Queues an event."""
 
 
@@ -130,20 +138,19 @@ class TokenPipeline:
         if asked.request.grant_type == "refresh_token":
             return
         grant = authorization.grant
-        self._audit.record(_event("token.issued", asked, grant.subject, grant.grant_id or ""))
+        self._tell("token.issued", asked, grant.subject, grant.grant_id or "")
 
     def _record_refusal(self, asked: Asked, error: OAuthError) -> None:
         if isinstance(error, InvalidGrant):
-            self._audit.record(_event("token.refused", asked, error.subject, "", error.detail))
+            self._tell("token.refused", asked, error.subject, detail=error.detail)
 
-
-def _event(event: str, asked: Asked, subject: str, grant_id: str, detail: str = "") -> AuditEvent:
-    name = asked.request.grant_type
-    return AuditEvent(
-        event=event,
-        subject=subject,
-        client_id=asked.client.client_id,
-        grant_id=grant_id,
-        address=asked.request.address,
-        detail=f"{name}: {detail}" if detail else name,
-    )
+    def _tell(self, event: str, asked: Asked, subject: str, grant_id: str = "", detail: str = "") -> None:
+        name = asked.request.grant_type
+        self._audit.record(
+            event,
+            subject=subject,
+            client_id=asked.client.client_id,
+            grant_id=grant_id,
+            address=asked.request.address,
+            detail=f"{name}: {detail}" if detail else name,
+        )

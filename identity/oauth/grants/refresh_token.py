@@ -62,7 +62,8 @@ class RefreshTokenGrant:
         if step is Step.AHEAD:
             step = await self._fast_forward(asked, prepared)
         if step is Step.REPLAYED:
-            await self.sessions.end(_event("refresh_token.replayed", asked, prepared))
+            facts = {"event": "refresh_token.replayed", **_facts(asked, prepared)}
+            await self.sessions.end(AuditEvent.model_validate(facts))
         if step not in (Step.ADVANCED, Step.REPEATED):
             raise _refused(step, prepared.family)
         number = prepared.generation.number + (1 if rotates else 0)
@@ -77,7 +78,7 @@ class RefreshTokenGrant:
         if await self.journal.has_ended(prepared.family.family):
             await self.families.end(prepared.family.family)
             return Step.UNKNOWN
-        self.audit.record(_event("refresh_token.ahead_of_store", asked, prepared))
+        self.audit.record("refresh_token.ahead_of_store", **_facts(asked, prepared))
         return await self.families.fast_forward(prepared.generation)
 
     async def _person(self, family: Family) -> Person:
@@ -99,12 +100,11 @@ def _refused(detail: str, family: Family | None = None) -> InvalidGrant:
     )
 
 
-def _event(event: str, asked: Asked, prepared: Prepared) -> AuditEvent:
-    return AuditEvent(
-        event=event,
-        subject=prepared.family.subject,
-        client_id=asked.client.client_id,
-        grant_id=prepared.family.family,
-        address=asked.request.address,
-        detail=f"generation {prepared.generation.number}",
-    )
+def _facts(asked: Asked, prepared: Prepared) -> dict[str, str]:
+    return {
+        "subject": prepared.family.subject,
+        "client_id": asked.client.client_id,
+        "grant_id": prepared.family.family,
+        "address": asked.request.address,
+        "detail": f"generation {prepared.generation.number}",
+    }

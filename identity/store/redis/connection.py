@@ -15,7 +15,9 @@ from redis.exceptions import NoScriptError
 from identity.feed.stores import StoreUnavailableError
 
 TIMEOUT_SECONDS = 1.0
-_MAX_BATCH = 256
+_MAX_BATCH = 32
+"""Replies that arrive in one turn of the event loop; each may be followed by a signature, and a turn must stay short."""
+
 _MAX_WAITING = 4096
 
 Command = tuple[Any, ...]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
 
 import structlog
+from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
 from identity.feed.stores import StoreUnavailableError
@@ -28,16 +31,36 @@ class AuditTrail:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[AuditEvent] = []
+        self._waiting: list[dict[str, Any]] = []
         self._lost = 0
         self._writing = asyncio.Lock()
 
-    def record(self, event: AuditEvent) -> None:
-        """Queues an event. Never waits and never fails."""
-        if len(self._waiting) < _MAX_WAITING:
-            self._waiting.append(event)
-        else:
+    def record(
+        self,
+        event: str,
+        *,
+        subject: str = "",
+        client_id: str = "",
+        grant_id: str = "",
+        address: str = "",
+        detail: str = "",
+    ) -> None:
+        """Queues an event, now. Never waits and never fails, and costs a microsecond: an `AuditEvent` would cost fifty."""
+        if len(self._waiting) >= _MAX_WAITING:
             self._lost += 1
+            return
+        self._waiting.append(
+            {
+                "at": datetime.now(UTC),
+                "event": event,
+                "actor": "",
+                "subject": subject,
+                "client_id": client_id,
+                "grant_id": grant_id,
+                "address": address,
+                "detail": detail,
+            }
+        )
 
     async def run(self) -> None:
         """Writes what is queued until cancelled; a write under way goes on, and the last `flush` waits for it."""
@@ -60,14 +83,14 @@ class AuditTrail:
                     await self._write_one_by_one(batch)
                 del self._waiting[: len(batch)]
 
-    async def _write(self, events: list[AuditEvent]) -> None:
+    async def _write(self, events: list[dict[str, Any]]) -> None:
         async with self._database.transaction() as session:
-            session.add_all([AuditEvent(**event.model_dump()) for event in events])
+            await session.execute(insert(AuditEvent), events)
 
-    async def _write_one_by_one(self, events: list[AuditEvent]) -> None:
+    async def _write_one_by_one(self, events: list[dict[str, Any]]) -> None:
         """Leaves out the event that the database will never take: it must not keep out those behind it for ever."""
         for event in events:
             try:
                 await self._write([event])
             except (ValueError, DBAPIError) as error:
-                log.error("an audit event cannot be stored", audit_event=event.event, problem=type(error).__name__)
+                log.error("an audit event cannot be stored", audit_event=event["event"], problem=type(error).__name__)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from identity.store.sql.engine import Database
+from identity.store.sql.revision import NEWEST_REVISION
 
 _LOCK_NUMBER = 7_203_114_585
 """Arbitrary, but the same in every replica: the PostgreSQL advisory lock that lets one of them migrate at a time."""
@@ -21,21 +20,7 @@ async def migrate(database: Database) -> str:
     async with database.transaction() as session:
         connection = await session.connection()
         await connection.run_sync(_upgrade)
-    return newest_revision()
-
-
-async def current_revision(database: Database) -> str | None:
-    """Returns the revision of the database's tables, or None for an empty database."""
-    async with database.transaction() as session:
-        connection = await session.connection()
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
-
-
-def newest_revision() -> str:
-    """Returns the revision this version of the server needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
-    return head
+    return NEWEST_REVISION
 
 
 def _upgrade(connection: Connection) -> None:
