@@ -144,7 +144,7 @@ async def test_a_hanging_redis_is_unavailable_within_a_few_seconds(
         )
     finally:
         os.kill(valkey.process_id, signal.SIGCONT)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     assert all(isinstance(each, StoreUnavailableError) for each in outcomes)
     await answered(redis)
     answers = await asyncio.gather(*(redis.execute("GET", f"k{number}") for number in range(100)))
