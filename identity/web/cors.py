@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,6 +14,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
     "Access-Control-Max-Age": "600",
 }
+_EXPOSED = (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After")
 
 
 class CrossOrigin:
@@ -45,8 +45,10 @@ class CrossOrigin:
         # Public documents say so to everyone: a shared cache may keep the answer to one for the other.
         if scope["path"] in self._public:
             return "*"
-        origin = Headers(scope=scope).get("origin")
-        if origin is None or scope["path"] not in self._registered:
+        if scope["path"] not in self._registered:
+            return None
+        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+        if origin is None:
             return None
         try:
             return origin if origin in await self._origins() else None
@@ -55,13 +57,14 @@ class CrossOrigin:
 
 
 def _adding(send: Send, allowed: str) -> Send:
+    extra = [(b"access-control-allow-origin", allowed.encode("latin-1")), _EXPOSED]
+    if allowed != "*":
+        extra.append((b"vary", b"Origin"))
+
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["Access-Control-Allow-Origin"] = allowed
-            headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Retry-After"
-            if allowed != "*":
-                headers.add_vary_header("Origin")
+            # A new list: an answer that is kept and sent to many must not grow with each of them.
+            message = {**message, "headers": [*message["headers"], *extra]}
         await send(message)
 
     return sending

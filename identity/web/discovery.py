@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from identity.feed.stores import StoreUnavailableError
+from identity.keyring.signers import PublishedKeys
 from identity.oauth.metadata import metadata
 from identity.oauth.scopes import SERVER_SCOPES
 from identity.web.services import Services
@@ -22,6 +23,8 @@ class Discovery:
         settings = services.settings
         self._jwks_cache = f"public, max-age={settings.jwks_max_age}"
         self._scopes = SERVER_SCOPES
+        self._jwks: tuple[PublishedKeys | None, Response] = (None, Response())
+        """The keys and their answer, made once for each version of the keyring and sent to everyone."""
 
     async def metadata(self, _request: Request) -> Response:
         """Answers both well-known documents (RFC 8414, OpenID Connect Discovery); without a database, with the scopes it
@@ -37,11 +40,19 @@ class Discovery:
     async def jwks(self, request: Request) -> Response:
         """Answers the JWKS (RFC 7517), or 304 when the caller has this version (K03)."""
         published = self._services.keys.now.published
-        etag = f'"{published.version}"'
-        headers = {"Cache-Control": self._jwks_cache, "ETag": etag}
-        if _is_known(request.headers.get("if-none-match", ""), etag):
-            return Response(b"", 304, headers)
-        return Response(published.body, 200, headers, "application/json")
+        if self._jwks[0] is not published:
+            self._jwks = (published, Response(published.body, 200, self._jwks_headers(published), "application/json"))
+        known = request.headers.get("if-none-match")
+        if known is not None and _is_known(known, _etag(published)):
+            return Response(b"", 304, self._jwks_headers(published))
+        return self._jwks[1]
+
+    def _jwks_headers(self, published: PublishedKeys) -> dict[str, str]:
+        return {"Cache-Control": self._jwks_cache, "ETag": _etag(published)}
+
+
+def _etag(published: PublishedKeys) -> str:
+    return f'"{published.version}"'
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:
