@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Callable
@@ -20,11 +21,18 @@ NOW = 1_800_000_000
 PASSPHRASE = b"correct horse battery staple"
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keys take time to make; every test has a copy of these."""
+    path = tmp_path_factory.mktemp("prepared") / "keys"
+    KeyFolder(path).initialise(2048, NOW)
+    return path
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> KeyFolder:
-    made = KeyFolder(tmp_path / "keys")
-    made.initialise(2048, NOW)
-    return made
+def folder(tmp_path: Path, prepared: Path) -> KeyFolder:
+    shutil.copytree(prepared, tmp_path / "keys")
+    return KeyFolder(tmp_path / "keys")
 
 
 @pytest.fixture
