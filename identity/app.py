@@ -92,11 +92,12 @@ class Parts:
     audit: AuditTrail
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """Returns the server, ready to be run. Raises `ConfigurationError` for keys it cannot use; the stores are opened, and
-    looked at, when the server starts."""
+def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
+    """Returns the server, ready to be run. Raises `ConfigurationError` for keys it cannot use (`keys` are those already
+    loaded, if any: loading validates them, which takes longer than all the rest); the stores are opened, and looked at,
+    when the server starts."""
     stores = Stores.of(settings)
-    parts, services = _assemble(settings, stores)
+    parts, services = _assemble(settings, stores, keys or load_live_keys(settings))
     app = FastAPI(
         title="Identity",
         description="Logs people and programs in, and signs the tokens that services verify.",
@@ -141,10 +142,9 @@ def key_rules(settings: Settings) -> KeyRules:
     )
 
 
-def _assemble(settings: Settings, stores: Stores) -> tuple[Parts, Services]:
+def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
-    keys = load_live_keys(settings)
     keys.on_change = follower.wake
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)

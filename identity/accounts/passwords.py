@@ -26,6 +26,9 @@ MAX_CHARACTERS = 1024
 
 _LOWEST_PRIORITY = 19
 
+_DECOY = "$argon2id$v=19$m=19456,t=2,p=1$/19prngfcFUIPZtXeOr2jw$oqS9VP31qw8HRVCU+k+QDzde2EcZVi1WYDwrjd7RZd0"
+"""The hash of random bytes nobody kept, with today's parameters: what a password is compared with where none is stored."""
+
 
 class TooBusyError(Exception):
     """More logins are waiting than the queue takes."""
@@ -39,7 +42,6 @@ class Passwords:
         width = threads or _usable_cores()
         self._pool = ThreadPoolExecutor(width, "passwords", initializer=_lower_priority)
         self._free = width + queue
-        self._decoy = self._hasher.hash(os.urandom(16).hex())
 
     async def hash(self, password: str) -> str:
         """Returns the PHC string to store for `password`."""
@@ -48,7 +50,7 @@ class Passwords:
     async def verify(self, stored: str | None, password: str) -> bool:
         """Tells whether `password` belongs to `stored`. With nothing stored a decoy is verified, at the same cost, so the
         time of an answer does not say whether the account exists (U05)."""
-        matches = await self._run(lambda: _matches(self._hasher, stored or self._decoy, normalised(password)))
+        matches = await self._run(lambda: _matches(self._hasher, stored or _DECOY, normalised(password)))
         return matches and stored is not None
 
     def needs_rehash(self, stored: str) -> bool:

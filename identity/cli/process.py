@@ -16,6 +16,7 @@ import uvicorn
 
 from identity.accounts.passwords import Passwords
 from identity.app import Stores, create_app, load_live_keys, require_usable
+from identity.keyring.live import LiveKeys
 from identity.settings import ConfigurationError, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
     a process of its own, with the same environment."""
     configure_logging()
     _protect_memory()
-    asyncio.run(_prepare(settings))
+    keys = asyncio.run(_prepare(settings))
     if settings.mode == "serve" and settings.keys_passphrase is None:
         log.warning("the private keys are not encrypted at rest; IDENTITY_KEYS_PASSPHRASE_FILE would do that")
     options: dict[str, Any] = {
@@ -49,7 +50,7 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
     if workers == 1:
-        app = create_app(settings)
+        app = create_app(settings, keys)
         _settle_memory()
         uvicorn.run(app, **options)
     else:
@@ -77,11 +78,13 @@ def _protect_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-async def _prepare(settings: Settings) -> None:
-    """Reports the problems of keys and stores together, before anything listens; then makes the first administrator."""
+async def _prepare(settings: Settings) -> LiveKeys:
+    """Reports the problems of keys and stores together, before anything listens; then makes the first administrator, and
+    returns the keys."""
     problems: list[str] = []
+    keys = None
     try:
-        load_live_keys(settings)
+        keys = load_live_keys(settings)
     except ConfigurationError as error:
         problems += error.problems
     stores = Stores.of(settings)
@@ -92,8 +95,9 @@ async def _prepare(settings: Settings) -> None:
         problems += error.problems
     finally:
         await stores.close()
-    if problems:
+    if keys is None or problems:
         raise ConfigurationError(problems)
+    return keys
 
 
 async def _bootstrap(settings: Settings, stores: Stores) -> None:
