@@ -65,9 +65,9 @@ async def test_several_migrations_at_once_in_one_process_make_one_set_of_tables(
 
 async def test_a_new_sqlite_file_opened_by_several_at_once_is_locked_for_nobody(tmp_path: Path) -> None:
     """SQLite does not wait for a lock while it switches a new file to its write-ahead log."""
-    for number in range(25):
-        databases = [Database(f"sqlite+aiosqlite:///{tmp_path}/{number}.db") for _ in range(5)]
-        assert await asyncio.gather(*(current_revision(database) for database in databases)) == [None] * 5
+    for number in range(60):
+        databases = [Database(f"sqlite+aiosqlite:///{tmp_path}/{number}.db") for _ in range(4)]
+        assert await asyncio.gather(*(current_revision(database) for database in databases)) == [None] * 4
         for database in databases:
             await database.close()
 
