@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from urllib.request import urlopen
 import psycopg
 import pytest
 from dev_process import IDENTITY, free_ports, wait_until
-from engines import SqlServer, postgresql_uri, valkey_url
+from engines import postgresql_uri, valkey_url
 from redis import Redis
 
 PASSWORD = "correct horse battery staple"
@@ -77,7 +78,7 @@ def _environment(folder: Path, port: int, database: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("IDENTITY_")}
     settings = {
         "IDENTITY_ISSUER": f"http://127.0.0.1:{port}",
-        "IDENTITY_DATABASE_URL": database.replace("postgresql+psycopg://", "postgresql://"),
+        "IDENTITY_DATABASE_URL": database,
         "IDENTITY_REDIS_URL": valkey_url(),
         "IDENTITY_KEYS_DIR": str(folder / "keys"),
     }
@@ -89,7 +90,7 @@ def production(tmp_path) -> Iterator[Production]:
     """An empty PostgreSQL database, an empty Valkey, and no keys yet."""
     (port,) = free_ports(1)
     Redis.from_url(valkey_url()).flushall()
-    made = Production(tmp_path, _environment(tmp_path, port, SqlServer("postgresql", tmp_path).url()), port)
+    made = Production(tmp_path, _environment(tmp_path, port, new_database()), port)
     yield made
     for process in made.processes:
         if process.poll() is None:
@@ -102,7 +103,7 @@ def production(tmp_path) -> Iterator[Production]:
 def pattern(tmp_path_factory) -> Production:
     """Tables, keys, a resource, a role, a person and a client, all made by commands, once; copied for each test."""
     folder = tmp_path_factory.mktemp("pattern")
-    made = Production(folder, _environment(folder, 0, SqlServer("postgresql", folder).url()), 0)
+    made = Production(folder, _environment(folder, 0, new_database()), 0)
     made.done("migrate")
     made.done("keys", "init")
     made.done("resources", "create", "orders", "https://orders.example", "--scope", "orders:read")
@@ -117,11 +118,17 @@ def pattern(tmp_path_factory) -> Production:
 def prepared(production: Production, pattern: Production) -> Production:
     """An installation of a test's own that is ready to serve."""
     shutil.copytree(pattern.folder / "keys", production.folder / "keys")
-    template = _database_name(pattern)
-    with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {_database_name(production)}")
-        connection.execute(f"CREATE DATABASE {_database_name(production)} TEMPLATE {template}")
+    copied = new_database(_database_name(pattern))
+    production.environment["IDENTITY_DATABASE_URL"] = copied
     return production
+
+
+def new_database(template: str = "template1") -> str:
+    """Makes a database and returns its URL; the server is thrown away with all of them."""
+    name = f"serve{uuid.uuid4().hex}"
+    with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return postgresql_uri().replace("/postgres?", f"/{name}?")
 
 
 def _database_name(production: Production) -> str:
