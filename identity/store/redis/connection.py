@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from identity.feed.stores import StoreUnavailableError
 
@@ -19,6 +23,9 @@ _MAX_BATCH = 32
 """Replies that arrive in one turn of the event loop; each may be followed by a signature, and a turn must stay short."""
 
 _MAX_WAITING = 4096
+
+_RECONNECT_SECONDS = 0.05
+_BROKEN = (RedisConnectionError, RedisTimeoutError, OSError, TimeoutError)
 
 Command = tuple[Any, ...]
 
@@ -34,15 +41,17 @@ class Script:
 class RedisConnection:
     """Sends commands to Redis; every failure is a `StoreUnavailableError`.
 
-    redis-py takes 100 µs of Python for a command sent alone, a fifth of a refresh. Commands issued in the same turn of the
-    event loop, or while an earlier batch is under way, are sent as one pipeline, and that is 20 µs each. A caller that is
-    cancelled does not cancel the batch it rode in, so no answer can reach another request.
+    redis-py takes 60 µs of Python for a command sent alone, a tenth of a refresh, and 25 µs for each in a pipeline of four.
+    Commands issued in the same turn of the event loop, or while an earlier batch is under way, travel in one write on one
+    of redis-py's connections, without its pipeline object: 13 µs each. A caller that is cancelled does not cancel the batch
+    it rode in, so no answer can reach another request.
     """
 
     def __init__(self, redis: Redis, blocking: Redis, *, is_in_process: bool = False) -> None:
         self.is_in_process = is_in_process
         self._redis = redis
         self._blocking = blocking
+        self._connection: AbstractConnection | None = None
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
 
@@ -72,6 +81,7 @@ class RedisConnection:
 
     async def close(self) -> None:
         """Closes both connections."""
+        await self._disconnect()
         await self._redis.aclose()
         await self._blocking.aclose()
 
@@ -85,15 +95,47 @@ class RedisConnection:
 
     async def _send_batch(self, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:
         try:
-            pipeline = self._redis.pipeline(transaction=False)
-            for command, _ in batch:
-                pipeline.execute_command(*command)
-            answers = await pipeline.execute(raise_on_error=False)
+            answers = await self._exchange([command for command, _ in batch])
         except Exception as error:  # Whatever it is, nobody who rode in this batch may be left waiting.
             answers = [error] * len(batch)
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():
                 _settle(future, answer)
+
+    async def _exchange(self, commands: list[Command]) -> list[Any]:
+        """Sends the commands and reads as many answers. A connection that broke is replaced and everything sent again,
+        once: Redis may have done some of it already, and every command of ours may be done twice."""
+        try:
+            return await self._try_exchange(commands)
+        except _BROKEN:
+            await asyncio.sleep(_RECONNECT_SECONDS)
+            return await self._try_exchange(commands)
+
+    async def _try_exchange(self, commands: list[Command]) -> list[Any]:
+        connection = self._connection
+        try:
+            if connection is None:
+                connection = self._connection = self._redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+                await connection.connect()
+            await connection.send_packed_command(connection.pack_commands(commands))
+            return [await _read(connection) for _ in commands]
+        except BaseException:
+            # Answers may still be on their way on this connection: whoever used it next would take them for its own.
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(Exception):
+                await connection.disconnect(nowait=True)
+
+
+async def _read(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
 
 
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
