@@ -23,10 +23,12 @@ from pathlib import Path
 from identity.cli.supervisor import Child, Supervisor
 
 SERVER = '''
-import http.server, os, signal, sys
+import http.server, os, signal, sys, time
 from pathlib import Path
 behaviour, port, log = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
-if behaviour == "exits": sys.exit(3)
+if behaviour == "exits":  # but only when the other one runs: they are started together
+    while not list(log.parent.glob("*.pid")): time.sleep(0.01)
+    sys.exit(3)
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/die": os._exit(7)
