@@ -6,11 +6,18 @@ import unicodedata
 
 MAX_CHARACTERS = 255
 _MAX_KEY_CHARACTERS = 1024
-"""Normalising can make a name up to 18 times longer; the key must fit its column."""
+"""Normalising can make a name up to 18 times longer; the key must fit its column. What is typed may be four times as long
+as the name that is kept, one character for each of its marks."""
 
 
 def username_key(username: str) -> str:
-    """Returns the form under which a name is looked up: compatibility-normalised, without case."""
+    """Returns the form under which a name is looked up: compatibility-normalised, without case.
+
+    A name too long for any account stays as it is: putting the marks of a form full of them in order would take 130 ms of
+    the event loop, and it is more than any key that is kept.
+    """
+    if len(username) > _MAX_KEY_CHARACTERS:
+        return username
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).casefold())
 
 

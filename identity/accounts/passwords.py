@@ -24,6 +24,9 @@ MIN_CHARACTERS = 8
 MAX_CHARACTERS = 1024
 """Far above what a person types; a bound is needed because hashing reads all of it (U01: nothing is ever cut off)."""
 
+_MAX_TYPED_CHARACTERS = 4 * MAX_CHARACTERS
+"""NFC makes one character of at most four."""
+
 _LOWEST_PRIORITY = 19
 
 _DECOY = "$argon2id$v=19$m=19456,t=2,p=1$/19prngfcFUIPZtXeOr2jw$oqS9VP31qw8HRVCU+k+QDzde2EcZVi1WYDwrjd7RZd0"
@@ -74,7 +77,13 @@ class Passwords:
 
 
 def normalised(password: str) -> str:
-    """Returns the password in NFC, so that two keyboards which type the same characters agree; otherwise as received."""
+    """Returns the password in NFC, so that two keyboards which type the same characters agree; otherwise as received.
+
+    One that stays too long in any case is left alone: putting a form full of marks in order would hold the interpreter, and
+    with it the event loop, for 130 ms.
+    """
+    if len(password) > _MAX_TYPED_CHARACTERS:
+        return password
     return unicodedata.normalize("NFC", password)
 
 
