@@ -132,9 +132,10 @@ class Follower:
     async def _confirm(self) -> None:
         asked_at, seen = time.monotonic(), self._picture.head
         head = await self._ledger.catch_up()
-        if head.epoch == seen.epoch and head.seq < seen.seq:
-            # Both stores were set back at once, and only living processes remember the numbers that were given since.
-            await self._journal.begin_epoch(seen)
+        if head.seq < seen.seq:
+            # Both stores were set back at once, and only living processes remember the numbers that were given since. A
+            # process that had seen fewer of them may have begun an epoch already: then another begins, above these.
+            await self._journal.begin_epoch(Head(head.epoch, seen.seq))
             head = await self._ledger.catch_up()
         if not await self._reaches(head):
             await self._reload()

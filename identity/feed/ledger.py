@@ -84,14 +84,15 @@ class Ledger(Generic[C]):
             decided = await self._journal.head()
             if told == decided:
                 return decided
+            if told is not None and told.seq > decided.seq:
+                # In whichever epoch: a backup of SQL may be older than the epoch, and its numbers would repeat.
+                log.warning("SQL stands behind Redis; a new epoch begins", sql=decided.seq, redis=told.seq)
+                await self._journal.begin_epoch(Head(decided.epoch, told.seq))
+                continue
             if told is None or told.epoch != decided.epoch:
                 log.info("the revocation stream is rebuilt from the journal", epoch=decided.epoch, seq=decided.seq)
                 await self._stream.reset(decided.epoch)
                 told = Head(decided.epoch, 0)
-            elif told.seq > decided.seq:
-                log.warning("SQL stands behind Redis; a new epoch begins", sql=decided.seq, redis=told.seq)
-                await self._journal.begin_epoch(told)
-                continue
             await self._bring_up(told)
 
     async def _publish(self, change: C) -> None:

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from identity.feed.rules import CHANGED, Head, NumberedRule
+from identity.feed.rules import CHANGED, Head, NumberedRule, known_digest
 from identity.verifier.profile import RuleKind, rule_digest
 
 _ENDED_BY_DIGEST = frozenset({RuleKind.SUBJECT, RuleKind.CLIENT})
@@ -42,8 +42,8 @@ class Picture:
     def has_ended(self, grant_id: str, subject: str, client_id: str, revision: int) -> bool:
         """Tells whether a session that began at `revision` is over, as far as this process knows."""
         return (
-            self._ended.get(rule_digest(RuleKind.SUBJECT, subject), 0) > revision
-            or self._ended.get(rule_digest(RuleKind.CLIENT, client_id), 0) > revision
+            self._ended.get(known_digest(RuleKind.SUBJECT, subject), 0) > revision
+            or self._ended.get(known_digest(RuleKind.CLIENT, client_id), 0) > revision
             or rule_digest(RuleKind.GRANT, grant_id) in self._ended_grants
         )
 

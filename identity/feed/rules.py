@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from identity.verifier.profile import RuleKind, rule_digest
@@ -10,6 +11,10 @@ from identity.verifier.profile import RuleKind, rule_digest
 CHANGED: Final = "changed"
 """Kind of a notice among the rules: something the servers remember was changed, but nobody's token is revoked. It takes a
 number like a rule, so a process that has reached a number has also forgotten what changed before it; verifiers skip it."""
+
+
+known_digest = lru_cache(maxsize=16_384)(rule_digest)
+"""`rule_digest` for what every request asks about again: its person and its client. Hashing them anew took 3 µs each time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from identity.feed.rules import known_digest
 from identity.models import Client, Resource, Role, User
 from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Resources
 from identity.store.sql.engine import Database
@@ -70,7 +71,7 @@ class RememberingRegistry:
                 row = await Registrations(session).client(client_id)
             return None if row is None else _client(row)
 
-        return await self._clients.get(rule_digest(RuleKind.CLIENT, client_id), read)
+        return await self._clients.get(known_digest(RuleKind.CLIENT, client_id), read)
 
     async def person(self, subject: str) -> Person | None:
         """Returns the person with this subject, disabled ones included, or None."""
@@ -81,7 +82,7 @@ class RememberingRegistry:
                 user = await registrations.user(subject)
                 return None if user is None else _person(user, await registrations.roles_of(subject))
 
-        return await self._people.get(rule_digest(RuleKind.SUBJECT, subject), read)
+        return await self._people.get(known_digest(RuleKind.SUBJECT, subject), read)
 
     async def resources(self) -> Resources:
         """Returns all resources."""

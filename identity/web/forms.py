@@ -85,7 +85,8 @@ def read_client_credentials(request: Request, form: Form | None = None) -> Clien
 
 
 async def _read_form(request: Request) -> Form:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM_TYPE:
+    media_type = "".join(_headers(request, b"content-type")[:1])
+    if media_type.partition(";")[0].strip().lower() != _FORM_TYPE:
         raise UnsupportedMediaType(f"The body must be {_FORM_TYPE}.")
     try:
         text = (await _read_body(request)).decode("ascii")
@@ -110,7 +111,7 @@ def _form_of(pairs: list[tuple[str, str]]) -> Form:
 
 
 async def _read_body(request: Request) -> bytes:
-    announced = request.headers.get("content-length", "0")
+    announced = "".join(_headers(request, b"content-length")[:1])
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
         raise BodyTooLarge("The request body is too large.")
     body = bytearray()
@@ -121,10 +122,15 @@ async def _read_body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _headers(request: Request, name: bytes) -> list[str]:
+    """Returns the values of a header. Starlette's `Headers` decodes and compares all of them for each look-up."""
+    return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
+
+
 def _read_basic(request: Request) -> ClientCredentials | None:
     """Parses HTTP Basic; both parts are form-urlencoded (RFC 6749 section 2.3.1). An empty name with an empty secret is
     what Swagger sends when its fields are left blank: it names nobody, and is the same as no header."""
-    headers = request.headers.getlist("authorization")
+    headers = _headers(request, b"authorization")
     if not headers:
         return None
     scheme, _, encoded = headers[0].partition(" ")
