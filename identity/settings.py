@@ -27,6 +27,9 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "p
 
 Seconds = Annotated[float, Field(ge=0)]
 
+_UNDER_WAY_SECONDS = 30
+"""A token may be issued this long after the look at the feed that its `rev` tells of: logins queue, and stores are slow."""
+
 
 class ConfigurationError(Exception):
     """A start that must be refused: `problems` holds one clear sentence for each thing that is wrong."""
@@ -144,8 +147,8 @@ class Settings(BaseModel):
 
     @property
     def token_horizon(self) -> int:
-        """Seconds after which no access token issued until now can still be accepted by anyone."""
-        return profile.MAX_ACCESS_TOKEN_LIFETIME + profile.LEEWAY
+        """Seconds after which no access token whose request had begun can still be accepted by anyone."""
+        return profile.MAX_ACCESS_TOKEN_LIFETIME + profile.LARGEST_LEEWAY + _UNDER_WAY_SECONDS
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:

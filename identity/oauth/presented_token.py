@@ -57,4 +57,5 @@ class TokenReader:
 
 def _decode(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
     options: Any = {"require": ["exp", "sub", "jti", "client_id"], "verify_aud": False}
-    return jwt.decode(token, key, algorithms=[profile.ALGORITHM], issuer=issuer, leeway=profile.LEEWAY, options=options)
+    leeway = profile.LARGEST_LEEWAY  # A token that any verifier may still accept is worth ending.
+    return jwt.decode(token, key, algorithms=[profile.ALGORITHM], issuer=issuer, leeway=leeway, options=options)

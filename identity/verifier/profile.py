@@ -39,6 +39,9 @@ MAX_ACCESS_TOKEN_LIFETIME: Final = 15 * 60
 LEEWAY: Final = 30
 """Seconds of clock difference forgiven on `exp`, `nbf` and `iat`."""
 
+LARGEST_LEEWAY: Final = 60
+"""Seconds the most patient verifier may forgive; what revokes tokens, and the keys that signed them, outlives that too."""
+
 MAX_TOKEN_BYTES: Final = 8 * 1024
 MAX_KEY_ID_CHARACTERS: Final = 256
 

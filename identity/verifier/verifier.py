@@ -23,14 +23,13 @@ from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
 from identity.verifier.issuer import IssuerClient, check_issuer
 from identity.verifier.jwks import KeyLimits, KeySet
-from identity.verifier.profile import JWKS_COOLDOWN, LEEWAY, REVISION_CLAIM
+from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, REVISION_CLAIM
 from identity.verifier.revocations import token_digests
 from identity.verifier.token import VerifiedToken
 
 MAX_STALE_KEYS: Final = 24 * 3600.0
 """Seconds the last good keys are used while the issuer cannot be reached."""
 
-_LARGEST_LEEWAY: Final = 60
 _MAX_HEADERS: Final = 64
 _PADDING: Final = PKCS1v15()
 _HASH: Final = SHA256()
@@ -269,7 +268,7 @@ def _check_settings(
         raise ValueError("when_stale is 'accept' or 'reject'")
     if not 0 < max_staleness < float("inf"):
         raise ValueError("max_staleness is a positive number of seconds")
-    if not 0 <= leeway <= _LARGEST_LEEWAY:
-        raise ValueError(f"leeway is 0 to {_LARGEST_LEEWAY} seconds (V07)")
+    if not 0 <= leeway <= LARGEST_LEEWAY:
+        raise ValueError(f"leeway is 0 to {LARGEST_LEEWAY} seconds (V07)")
     if ssl_context is not None and not (ssl_context.check_hostname and ssl_context.verify_mode == ssl.CERT_REQUIRED):
         raise ValueError("the TLS context must verify certificate and host name (V19)")
