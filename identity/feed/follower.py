@@ -52,6 +52,7 @@ class Follower:
         self._picture = Picture(Head("", 0))
         self._confirmed_at = float("-inf")
         self._moved = asyncio.Event()
+        self._confirmed = asyncio.Event()
         self._closing = asyncio.Event()
         self._wakes = 0
         self.problem = ""
@@ -72,6 +73,16 @@ class Follower:
         if self.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
         return self._picture
+
+    async def confirm_anew(self) -> None:
+        """Returns when this process knows every rule that was committed before the call, or raises `StoreUnavailableError`."""
+        asked_at = time.monotonic()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FEED_MAX_AGE):
+                while self._confirmed_at < asked_at and not self._closing.is_set():
+                    await self._confirmed.wait()
+        if self._confirmed_at < asked_at:
+            raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
 
     async def start(self) -> None:
         """Reads everything once; a store that is away at start is an error."""
@@ -117,6 +128,7 @@ class Follower:
         looks for itself), and an SQL statement that is cancelled can leave its connection open."""
         self._closing.set()
         self._announce()
+        self._tell_confirmed()
 
     async def _follow(self) -> None:
         rules = await self._stream.read_after(self._picture.head.seq, _BLOCK_SECONDS)
@@ -142,6 +154,7 @@ class Follower:
         if self._picture.head.epoch == head.epoch and self._picture.head.seq >= head.seq:
             self._confirmed_at = asked_at
             self.problem = ""
+            self._tell_confirmed()
 
     async def _reaches(self, head: Head) -> bool:
         """Waits a moment for `_follow` to arrive at `head`; False when it will not, because the stream has a gap."""
@@ -183,3 +196,7 @@ class Follower:
     def _announce(self) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+    def _tell_confirmed(self) -> None:
+        confirmed, self._confirmed = self._confirmed, asyncio.Event()
+        confirmed.set()

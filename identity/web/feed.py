@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +20,28 @@ from identity.web.forms import read_client_credentials
 from identity.web.services import Services
 
 _MAX_POLLS = 2_000
-"""Polls that may wait in one process; each holds a connection and nothing else."""
+"""Polls of resources that may wait in one process; each holds a connection and nothing else."""
+
+_MAX_ANONYMOUS_POLLS = 1_000
+"""Polls of strangers that may wait, where they may at all: counted apart, so that they never take a resource's place."""
+
+
+class _WaitingRoom:
+    """Has places for so many polls and no more."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Takes a place for the block, or raises `StoreUnavailableError` when there is none."""
+        if self._free <= 0:
+            raise StoreUnavailableError("The revocation feed", "too many polls are waiting")
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
 
 
 class FeedEndpoint:
@@ -30,40 +53,43 @@ class FeedEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._waiting = 0
+        self._resources, self._strangers = _WaitingRoom(_MAX_POLLS), _WaitingRoom(_MAX_ANONYMOUS_POLLS)
         self._built: tuple[tuple[Head, Head | None], bytes] | None = None
 
     async def poll(self, request: Request) -> Response:
         """Answers the rules after `cursor`, waiting up to `wait` seconds for the first."""
-        await self._authenticate(request)
+        room = await self._authenticate(request)
         cursor, wait = _cursor(request.query_params.get("cursor")), _wait(request.query_params.get("wait"))
         follower = self._services.follower
+        if cursor is not None and self._is_ahead(cursor):
+            with room.place():
+                await follower.confirm_anew()
         if cursor == follower.picture.head and wait > 0:
-            await self._wait_beyond(cursor, wait)
+            with room.place():
+                await follower.wait_beyond(cursor, wait)
         if follower.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
         return Response(self._answer(cursor), 200, NO_STORE, "application/json")
 
-    async def _authenticate(self, request: Request) -> None:
+    async def _authenticate(self, request: Request) -> _WaitingRoom:
+        """Returns where the caller may wait."""
         credentials = read_client_credentials(request)
         if credentials.client_id is None and self._services.settings.feed_public:
-            return
+            return self._strangers
         await self._services.authentication.resource(credentials)
+        return self._resources
 
-    async def _wait_beyond(self, cursor: Head, wait: float) -> None:
-        if self._waiting >= _MAX_POLLS:
-            raise StoreUnavailableError("The revocation feed", "too many polls are waiting")
-        self._waiting += 1
-        try:
-            await self._services.follower.wait_beyond(cursor, wait)
-        finally:
-            self._waiting -= 1
+    def _is_ahead(self, cursor: Head) -> bool:
+        """Tells whether the caller knows more than this process. Another server was faster, as a rule: a snapshot from here
+        would take back what that one told. Where SQL was set back, only a snapshot helps, but SQL must be asked first."""
+        head = self._services.follower.picture.head
+        return cursor.epoch == head.epoch and cursor.seq > head.seq
 
     def _answer(self, cursor: Head | None) -> bytes:
         """Builds the answer; the rules' part is built once for all verifiers that stand at the same cursor."""
         follower = self._services.follower
         head = follower.picture.head
-        if cursor is not None and (cursor.epoch != head.epoch or cursor.seq > head.seq):
+        if cursor is not None and (cursor.epoch != head.epoch or self._is_ahead(cursor)):
             cursor = None
         if self._built is None or self._built[0] != (head, cursor):
             rules = follower.picture.since(cursor.seq if cursor else 0, time.time())
