@@ -169,6 +169,8 @@ class Follower:
 
     async def _reload(self) -> None:
         head, rules = await self._journal.live()
+        if head.epoch == self._picture.head.epoch and head.seq < self._picture.head.seq:
+            return  # While SQL was read, the stream told of more; a picture that went back would revive a revoked token.
         self._memory.forget_everything()
         self._picture = Picture.of(head, rules)
         self._announce()

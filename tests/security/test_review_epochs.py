@@ -1,4 +1,5 @@
-"""Numbers of rules never repeat: a living token carries one as `rev`, and a rule numbered below it would not revoke it."""
+"""Numbers of rules never repeat and never run backwards: a living token carries one as `rev`, and a rule numbered below it
+would not revoke it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from sqlalchemy import delete, update
 
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
-from identity.feed.rules import Head, Rule
+from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import FeedHead, RevocationRule
 from identity.store.redis.connection import RedisConnection
 from identity.store.redis.families import RedisFamilies
@@ -54,6 +55,21 @@ class Server:
         async with self.database.transaction() as session:
             await session.execute(delete(RevocationRule).where(RevocationRule.seq > head.seq))  # type: ignore[arg-type]
             await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
+
+
+class SlowJournal(SqlJournal):
+    """A journal whose answer may take its time on the way back."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.read, self.arrives = asyncio.Event(), asyncio.Event()
+        self.arrives.set()
+
+    async def live(self) -> tuple[Head, list[NumberedRule]]:
+        answer = await super().live()
+        self.read.set()
+        await self.arrives.wait()
+        return answer
 
 
 @pytest.fixture
@@ -127,3 +143,26 @@ async def test_a_living_process_remembers_the_numbers_of_an_epoch_both_stores_lo
     await run_for_one_round(server)
     await server.revoke("alice")
     assert (await server.journal.head()).seq > reached
+
+
+async def test_a_rebuild_that_took_its_time_never_takes_a_rule_back(servers: list[Server]) -> None:
+    """I2: what the stream told meanwhile is newer than what SQL said before; without it a revoked token would pass again."""
+    server, other = servers
+    journal = SlowJournal(server.database)
+    follower = Follower(journal, server.stream, server.ledger, Nobody())
+    await follower.start()
+    journal.read.clear()
+    journal.arrives.clear()
+    rebuilding = asyncio.create_task(follower.start())
+    await journal.read.wait()
+    following = asyncio.create_task(follower.run())
+    await other.revoke("alice")
+    while follower.picture.head.seq == 0:
+        await asyncio.sleep(0.01)
+    journal.arrives.set()
+    reached = follower.picture.head
+    while not rebuilding.done():
+        assert follower.picture.head == reached
+        await asyncio.sleep(0)
+    follower.close()
+    await asyncio.wait_for(following, 5)
