@@ -38,6 +38,9 @@ class Throttle(Protocol):
     async def succeeded(self, account: str, address: str) -> None:
         """Gives the attempt back, and remembers that this person logs in from this address."""
 
+    async def not_evaluated(self, account: str, address: str) -> None:
+        """Gives the attempt back: nobody looked at the password."""
+
 
 class WrongCredentialsError(Exception):
     """No such account, wrong password, or disabled: nobody learns which, by text or by time. `subject` is for the audit."""
@@ -72,7 +75,13 @@ class Login:
             raise TooManyAttemptsError(wait)
         account = await self._accounts.by_name(key)
         stored = account.password_hash if account else None
-        if not await self._passwords.verify(stored, password) or account is None or stored is None:
+        try:
+            matches = await self._passwords.verify(stored, password)
+        except TooBusyError:
+            # Whoever tries again, as they are told to, would else be locked out by whoever keeps the queue full.
+            await self._throttle.not_evaluated(key, address)
+            raise
+        if not matches or account is None or stored is None:
             raise WrongCredentialsError(
                 account.subject if account else "", "wrong password" if account else "no account"
             )

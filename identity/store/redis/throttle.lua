@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  attempts on this account from anywhere new        KEYS[2]  attempts on it from this address, once known
 -- KEYS[3]  exists if a login of this account from this address succeeded lately
--- ARGV[1]  limit    ARGV[2]  window, seconds    ARGV[3]  "admit" | "succeeded"    ARGV[4]  how long an address is known
+-- ARGV[1]  limit    ARGV[2]  window, seconds    ARGV[3]  "admit" | "give back"    ARGV[4]  how long an address is known
 --
 -- Returns 0 when admitted, else the seconds until the window ends. A person's known addresses have an allowance of their
 -- own, so a stranger who spends the account's does not lock its owner out.
@@ -11,7 +11,7 @@ local counter = KEYS[1]
 if redis.call('EXISTS', KEYS[3]) == 1 then
   counter = KEYS[2]
 end
-if ARGV[3] == 'succeeded' then
+if ARGV[3] == 'give back' then
   if tonumber(redis.call('GET', counter) or '0') > 0 then
     redis.call('DECR', counter)
   end

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 
 from identity.store.redis.connection import RedisConnection, Script
 
 _WINDOW = 15 * 60
 _KNOWN = 30 * 86400
+_SITE_BITS = 64
 
 
 class RedisThrottle:
@@ -27,8 +29,15 @@ class RedisThrottle:
 
     async def succeeded(self, account: str, address: str) -> None:
         """Gives the attempt back, and remembers the address as known to the account."""
-        await self._run(_address_keys(address), self._per_address, "succeeded", 0)
-        await self._run(_account_keys(account, address), self._per_account, "succeeded", _KNOWN)
+        await self._give_back(account, address, _KNOWN)
+
+    async def not_evaluated(self, account: str, address: str) -> None:
+        """Gives the attempt back, and says nothing about the address."""
+        await self._give_back(account, address, 0)
+
+    async def _give_back(self, account: str, address: str, known: int) -> None:
+        await self._run(_address_keys(address), self._per_address, "give back", 0)
+        await self._run(_account_keys(account, address), self._per_account, "give back", known)
 
     async def _run(self, keys: list[str], limit: int, how: str, known: int) -> float:
         return float(await self._connection.run(self._script, keys, limit, _WINDOW, how, known))
@@ -36,13 +45,25 @@ class RedisThrottle:
 
 def _account_keys(account: str, address: str) -> list[str]:
     tag = f"login:{{{_digest(account)}}}"
-    place = _digest(address)
+    place = _digest(_place(address))
     return [tag, f"{tag}:{place}", f"{tag}:{place}:known"]
 
 
 def _address_keys(address: str) -> list[str]:
-    tag = f"login-from:{{{_digest(address)}}}"
+    tag = f"login-from:{{{_digest(_place(address))}}}"
     return [tag, tag, f"{tag}:known"]
+
+
+def _place(address: str) -> str:
+    """Returns what stands for an address: of IPv6 the network, for everyone has 2^64 addresses there to try from. An IPv4
+    address that is written as IPv6 is itself."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return address
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((int(parsed), _SITE_BITS), strict=False))
 
 
 def _digest(text: str) -> str:
