@@ -186,11 +186,13 @@ class Follower:
             try:
                 await step()
                 failures = 0
-            except StoreUnavailableError as error:
+            except Exception as error:
+                # Also one nobody foresaw: a follower that died would refuse everything until somebody restarts the server.
                 failures += 1
-                self.problem = str(error)
+                foreseen = isinstance(error, StoreUnavailableError)
+                self.problem = str(error) if foreseen else f"The revocation feed cannot be followed: {type(error).__name__}"
                 if failures == 1:
-                    log.error("the revocation feed cannot be followed", store=error.store)
+                    log.error("the revocation feed cannot be followed", problem=self.problem)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause if not failures else min(0.1 * 2**failures, 1.0)):
                     await self._closing.wait()
