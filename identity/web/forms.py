@@ -6,6 +6,7 @@ almost as much as a signature. `parse_qsl` does what RFC 6749 asks, in a few mic
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus
@@ -17,6 +18,9 @@ from identity.oauth.requests import ClientCredentials, RevocationRequest, TokenR
 from identity.oauth.scopes import parse_scope
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 10.0
+"""How long a body may take to arrive; one that trickles in holds a connection for as long as it likes otherwise."""
+
 _MAX_PARAMETERS = 50
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _REPEATABLE = frozenset({"resource"})
@@ -27,6 +31,12 @@ class BodyTooLarge(InvalidRequest):
     """The body exceeds what any request of the protocol needs."""
 
     status = 413
+
+
+class BodyTooSlow(InvalidRequest):
+    """The body did not arrive in time."""
+
+    status = 408
 
 
 class UnsupportedMediaType(InvalidRequest):
@@ -114,6 +124,14 @@ async def _read_body(request: Request) -> bytes:
     announced = "".join(_headers(request, b"content-length")[:1])
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
         raise BodyTooLarge("The request body is too large.")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _gather(request)
+    except TimeoutError:
+        raise BodyTooSlow("The request body did not arrive in time.") from None
+
+
+async def _gather(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

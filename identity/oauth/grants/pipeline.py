@@ -141,7 +141,8 @@ class TokenPipeline:
         self._tell("token.issued", asked, grant.subject, grant.grant_id or "")
 
     def _record_refusal(self, asked: Asked, error: OAuthError) -> None:
-        if isinstance(error, InvalidGrant):
+        # An invented refresh token proves nothing and names nobody: whoever sends them would fill the disk with rows.
+        if isinstance(error, InvalidGrant) and (error.subject or asked.request.grant_type != "refresh_token"):
             self._tell("token.refused", asked, error.subject, detail=error.detail)
 
     def _tell(self, event: str, asked: Asked, subject: str, grant_id: str = "", detail: str = "") -> None:

@@ -47,7 +47,7 @@ class RefreshTokenGrant:
         if generation is None or family is None:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
-            raise _refused("issued to another client")
+            raise _refused("issued to another client", family)
         if asked.picture.has_ended(family.family, family.subject, family.client_id, family.revision):
             raise _refused("ended", family)
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)

@@ -43,8 +43,13 @@ class Sessions:
             await self.end(event)
             return
         async with self._ledger.change() as change:
-            change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
-            change.record(event)
+            # Once: a client that repeats itself would have everyone keep as many rules as it cares to send.
+            is_over = await change.is_revoked(token.token_id)
+            if not is_over:
+                change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
+                change.record(event)
+        if is_over:
+            await self._ledger.catch_up()
 
 
 def access_of(

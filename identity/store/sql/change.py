@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import AuditEvent
 from identity.store.sql.engine import Database
-from identity.store.sql.journal import has_ended, write_rules
+from identity.store.sql.journal import has_ended, is_named, write_rules
 from identity.store.sql.registrations import Registrations
 from identity.verifier.profile import RuleKind
 
@@ -42,6 +42,10 @@ class SqlChange:
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant already."""
         return await has_ended(self._session, RuleKind.GRANT, grant_id)
+
+    async def is_revoked(self, token_id: str) -> bool:
+        """Tells whether a rule refuses this access token already."""
+        return await is_named(self._session, RuleKind.TOKEN, token_id)
 
     async def number_rules(self, horizon: int, kept: int) -> None:
         """Writes the rules; the last act before the commit, because it locks the head."""

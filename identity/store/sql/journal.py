@@ -96,6 +96,14 @@ async def has_ended(session: AsyncSession, kind: RuleKind, value: str) -> bool:
     return (await session.scalars(query.limit(1))).first() is not None
 
 
+async def is_named(session: AsyncSession, kind: RuleKind, value: str) -> bool:
+    """Tells whether there is a rule of this kind about `value`."""
+    query = select(RevocationRule.seq).where(
+        RevocationRule.digest == rule_digest(kind, value), RevocationRule.kind == kind
+    )
+    return (await session.scalars(query.limit(1))).first() is not None
+
+
 async def write_rules(
     session: AsyncSession, rules: Iterable[Rule], now: int, horizon: int, kept: int
 ) -> tuple[Head, list[NumberedRule]]:
