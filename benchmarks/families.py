@@ -84,8 +84,8 @@ async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: 
 
 
 async def _used(stores: Stores) -> int:
-    memory = await stores.redis.execute("INFO", "memory")  # redis-py makes a dictionary of it
-    return int(memory["used_memory"])
+    lines = (await stores.redis.execute("INFO", "memory")).splitlines()
+    return next(int(line.partition(":")[2]) for line in lines if line.startswith("used_memory:"))
 
 
 def _refresh_costs(identity: IdentityServer, tokens: list[str], rounds: int, seconds: float) -> list[float]:
