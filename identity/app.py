@@ -104,6 +104,9 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
         version="0.1.0",
         lifespan=_lifespan(settings, parts),
         redirect_slashes=False,
+        # The page loads its scripts from elsewhere: nobody else's code may run on the issuer's origin in production.
+        docs_url="/docs" if settings.mode == "dev" else None,
+        redoc_url=None,
     )
     errors.register(app)
     app.add_middleware(Front, endpoints=endpoints(services))

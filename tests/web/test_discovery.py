@@ -10,6 +10,9 @@ import pytest
 from issuer_in_process import ISSUER, ORDERS, Issuer, granted, refusal
 from sqlalchemy import text
 
+from identity.app import create_app
+from identity.settings import Settings
+
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 DOCUMENTS = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
 JWKS = "/.well-known/jwks.json"
@@ -254,3 +257,9 @@ async def test_the_pages_that_show_it_answer(issuer: Issuer) -> None:
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "/openapi.json" in response.text
+
+
+def test_no_page_with_scripts_from_elsewhere_is_served_in_production(settings_of: Callable[..., Settings]) -> None:
+    """Whoever controls the content network would otherwise run on the issuer's origin."""
+    serving = settings_of(mode="serve", redis_url="redis://127.0.0.1:1")
+    assert not {"/docs", "/redoc"} & {getattr(route, "path", "") for route in create_app(serving).routes}
