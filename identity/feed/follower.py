@@ -190,7 +190,9 @@ class Follower:
                 # Also one nobody foresaw: a follower that died would refuse everything until somebody restarts the server.
                 failures += 1
                 foreseen = isinstance(error, StoreUnavailableError)
-                self.problem = str(error) if foreseen else f"The revocation feed cannot be followed: {type(error).__name__}"
+                self.problem = (
+                    str(error) if foreseen else f"The revocation feed cannot be followed: {type(error).__name__}"
+                )
                 if failures == 1:
                     log.error("the revocation feed cannot be followed", problem=self.problem)
             with suppress(TimeoutError):
