@@ -16,6 +16,7 @@ RELOAD_BOUND_SECONDS = 5
 """A server that has not noticed a rotation yet may sign by the previous key for this long."""
 
 _ATTEMPTS = 5
+_PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class SigningKeys:
                 if time.monotonic() + error.seconds > deadline:
                     raise
                 progress(error)
-                await asyncio.sleep(min(max(error.seconds, 0.1), 1.0))
+                await asyncio.sleep(min(max(error.seconds, 0.1), _PROGRESS_SECONDS))
 
     def rotate_refresh_key(self) -> Keyring:
         """Makes a new refresh key for new sessions; those that live keep theirs until they end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import socket
 import sys
 import time
@@ -19,8 +20,9 @@ from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
 from identity.app import Stores, key_folder
+from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
 from identity.cli.process import refuse
-from identity.cli.story import print_story
+from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
 from identity.keyring.states import KeyringError
 from identity.settings import LOOPBACK_HOSTS, ConfigurationError, Settings, load_settings
@@ -93,12 +95,21 @@ def _run_children(options: DevOptions, redis_url: str, tend: Callable[[], None])
     environment = _environment(options, redis_url)
     notes = asyncio.run(_prepare(load_settings(environment), options))
     supervisor = Supervisor(_children(options, environment, notes), tend=tend)
-    return supervisor.run(lambda: print_story(options.issuer, options.resource_url, notes.client_secret))
+    story = story_of(options.issuer, options.resource_url, notes.client_secret, _command(options))
+    return supervisor.run(lambda: print_story(options.issuer, options.resource_url, story))
+
+
+def _command(options: DevOptions) -> str:
+    """How the person can call `identity` from another terminal, on this data folder."""
+    command = "uv run identity" if "UV_RUN_RECURSION_DEPTH" in os.environ else "identity"
+    is_default = options.data_dir == DEFAULT_DATA_DIR.absolute()
+    return command if is_default else f"IDENTITY_DATA_DIR={shlex.quote(str(options.data_dir))} {command}"
 
 
 def _environment(options: DevOptions, redis_url: str) -> dict[str, str]:
     """The server's environment: whatever the person set, and on top what makes it the development server."""
     return {
+        **DEV_DEFAULTS,
         **os.environ,
         "IDENTITY_MODE": "dev",
         "IDENTITY_ISSUER": options.issuer,

@@ -21,6 +21,7 @@ from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
 from identity.app import Stores, key_folder, key_rules, load_live_keys
+from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
 from identity.keyring.states import KeyringError
@@ -94,7 +95,7 @@ def _settings(data_dir: Path) -> Iterator[Settings]:
             "IDENTITY_DATABASE_URL": f"sqlite:///{database}",
             "IDENTITY_REDIS_URL": redis_url,
         }
-        yield load_settings({"IDENTITY_ISSUER": _EMBEDDED_ISSUER, **environment, **embedded})
+        yield load_settings({"IDENTITY_ISSUER": _EMBEDDED_ISSUER, **DEV_DEFAULTS, **environment, **embedded})
 
 
 async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T:

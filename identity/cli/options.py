@@ -10,3 +10,7 @@ import typer
 DataDir = Annotated[Path, typer.Option("--data-dir", envvar="IDENTITY_DATA_DIR", help="Folder of the embedded stores.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 DEFAULT_DATA_DIR = Path(".identity")
+
+DEV_DEFAULTS = {"IDENTITY_JWKS_MAX_AGE": "5", "IDENTITY_VERIFIER_COOLDOWN": "10"}
+"""Settings of `identity dev`, and of the commands beside it, where the person has set none: keys may be cached for seconds
+only, so that the first rotation can be watched after 20 s instead of ten minutes."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from rich.console import Console
 
+Story = list[tuple[str, str]]
+"""Pairs of a comment and a shell command."""
 
-def print_story(issuer: str, resource_url: str, client_secret: str) -> None:
+
+def print_story(issuer: str, resource_url: str, story: Story) -> None:
     """Prints addresses and the story on standard output; lines are never wrapped, so that they can be copied."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]The identity server is ready.[/bold]   {issuer}   (Swagger: {issuer}/docs)")
@@ -16,15 +19,15 @@ def print_story(issuer: str, resource_url: str, client_secret: str) -> None:
         "People: [bold]alice[/bold] / wonderland (may read orders), [bold]bob[/bold] / builder (may write them too)."
     )
     console.print("Paste the story into another terminal:\n")
-    for comment, command in story(issuer, resource_url, client_secret):
+    for comment, command in story:
         if comment:
             console.print(f"[dim]# {comment}[/dim]")
         console.print(command, markup=False)
     console.print("\n[dim]Ctrl-C stops everything; the next start goes on where this one ended.[/dim]")
 
 
-def story(issuer: str, resource_url: str, client_secret: str) -> list[tuple[str, str]]:
-    """Returns the story as (comment, shell command) pairs. They need curl and sed only, and a test runs them."""
+def story_of(issuer: str, resource_url: str, client_secret: str, command: str) -> Story:
+    """Returns the story; `command` is how to call `identity`. It needs curl and sed besides, and a test runs it."""
     return [
         (
             "log in as alice",
@@ -55,5 +58,8 @@ def story(issuer: str, resource_url: str, client_secret: str) -> list[tuple[str,
             "a program logs in for itself",
             f"curl -s {issuer}/token -u demo-service:{client_secret} -d grant_type=client_credentials",
         ),
-        ("rotate the signing keys; nobody notices", "identity keys rotate"),
+        (
+            "rotate the signing keys, once the next one has been shown long enough; nobody notices",
+            f"{command} keys rotate --wait",
+        ),
     ]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 from wire import Wire
@@ -25,9 +28,15 @@ async def log_in(wire: Wire, username: str = "alice", password: str = "wonderlan
 
 
 def test_the_printed_story_comes_out_as_its_comments_say(dev):
-    """The commands are pasted as they are; each answer is what the comment above it promises."""
-    script = story_of(dev.printed()).replace("identity keys rotate", "true")
-    told = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True).stdout
+    """The commands are pasted as they are, rotation included; each answer is what the comment above it promises."""
+    commands = {**dev.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    script = story_of(dev.printed())
+    done = subprocess.run(
+        ["bash", "-c", script], env=commands, cwd=dev.folder, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 0, done.stderr
+    told = done.stdout
+    assert "signs now" in told
     statuses = re.findall(r"HTTP/1.1 (\d+)", told)
     assert statuses == ["200", "403", "200", "401"]
     assert 'error="insufficient_scope"' in told
