@@ -102,10 +102,8 @@ class Follower:
     async def wait_beyond(self, head: Head, seconds: float) -> None:
         """Returns when the picture has left `head`, or after `seconds`, or when `wake` is called or the server closes."""
         deadline, wakes = time.monotonic() + seconds, self._wakes
-        while not self._closing.is_set() and (left := deadline - time.monotonic()) > 0:
+        while self._is_still(head, wakes) and (left := deadline - time.monotonic()) > 0:
             moved = self._moved
-            if self._picture.head != head or self._wakes != wakes:
-                return
             try:
                 async with asyncio.timeout(left):
                     await moved.wait()

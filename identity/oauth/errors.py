@@ -9,7 +9,6 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── UnsupportedGrantType      nobody may use this grant                           RFC 6749 section 5.2
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
-    ├── InvalidToken              a bearer credential that is not valid               RFC 6750 section 3.1
     ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
     └── TemporarilyUnavailable    try again: a store is away, or too much is waiting  RFC 6749 section 4.1.2.1, by status 503
 """
@@ -79,13 +78,6 @@ class InvalidTarget(OAuthError):
     """The resource is unknown, or the scopes belong to several."""
 
     code = "invalid_target"
-
-
-class InvalidToken(OAuthError):
-    """The credential of a protected endpoint is missing or wrong."""
-
-    code = "invalid_token"
-    status = 401
 
 
 class TemporarilyUnavailable(OAuthError):

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from identity.feed.stores import StoreUnavailableError
-from identity.oauth.errors import InvalidClient, InvalidToken, OAuthError, TemporarilyUnavailable
+from identity.oauth.errors import InvalidClient, OAuthError, TemporarilyUnavailable
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _RETRY_AFTER_SECONDS = 1
@@ -51,8 +51,6 @@ def _oauth_error(request: Request, error: OAuthError) -> Response:
     headers = {}
     if isinstance(error, InvalidClient):
         headers["WWW-Authenticate"] = 'Basic realm="identity", charset="UTF-8"'
-    elif isinstance(error, InvalidToken):
-        headers["WWW-Authenticate"] = f'Bearer error="{error.code}"'
     elif isinstance(error, TemporarilyUnavailable):
         headers["Retry-After"] = str(error.retry_after)
     return _answer(error.status, error.code, error.description, headers)
