@@ -22,7 +22,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 Endpoints = Mapping[str, Mapping[str, Handler]]
 """Handlers by path, then by method."""
 
-_ADMITTED_PER_TURN = 32
+_ADMITTED_PER_TURN = 8
 _MAX_WAITING = 4096
 
 

@@ -27,7 +27,7 @@ class RedisStream:
 
     async def head(self) -> Head | None:
         """Returns the number of the last appended rule, or None when Redis holds no feed."""
-        epoch, seq = await self._connection.execute("HMGET", _HEAD, "epoch", "seq")
+        epoch, seq = await self._connection.execute_next("HMGET", _HEAD, "epoch", "seq")
         return None if epoch is None or seq is None else Head(epoch, int(seq))
 
     async def append(self, expected: Head, rules: Sequence[NumberedRule], head: Head) -> bool:
