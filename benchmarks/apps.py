@@ -24,15 +24,10 @@ def hello(**options: Any) -> FastAPI:
 
 
 def protected() -> FastAPI:
-    """The same endpoint, open at `/` and protected at `/protected`, revocation feed on."""
-    from identity.verifier import Credential, Verifier
+    """The same endpoint, open at `/` and protected at `/protected` by a dependency; revocation feed on."""
     from identity.verifier.fastapi import BearerGuard, verifier_lifespan
 
-    verifier = Verifier(
-        os.environ["BENCHMARK_ISSUER"],
-        os.environ["BENCHMARK_AUDIENCE"],
-        credential=Credential("orders", os.environ["BENCHMARK_SECRET"]),
-    )
+    verifier = _verifier()
     app, guard = hello(lifespan=verifier_lifespan(verifier)), BearerGuard(verifier)
 
     @app.get("/protected")
@@ -44,9 +39,35 @@ def protected() -> FastAPI:
     return app
 
 
+def behind_middleware() -> FastAPI:
+    """The same endpoint at `/protected`, with the middleware in front of the application."""
+    from identity.verifier.asgi import BearerMiddleware
+    from identity.verifier.fastapi import verifier_lifespan
+
+    verifier = _verifier()
+    app = hello(lifespan=verifier_lifespan(verifier))
+
+    @app.get("/protected")
+    async def only_readers() -> dict[str, str]:
+        return {"hello": "world"}
+
+    app.add_middleware(BearerMiddleware, verifier=verifier, scopes=["orders:read"], open_paths=["/"])
+    return app
+
+
+def _verifier() -> Any:
+    from identity.verifier import Credential, Verifier
+
+    return Verifier(
+        os.environ["BENCHMARK_ISSUER"],
+        os.environ["BENCHMARK_AUDIENCE"],
+        credential=Credential("orders", os.environ["BENCHMARK_SECRET"]),
+    )
+
+
 def main() -> None:
     """Serves one of them with the settings of the identity server's own process."""
-    app = {"hello": hello, "protected": protected}[sys.argv[1]]()
+    app = {"hello": hello, "protected": protected, "behind-middleware": behind_middleware}[sys.argv[1]]()
     uvicorn.run(
         app,
         host=HOST,

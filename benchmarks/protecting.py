@@ -17,28 +17,39 @@ _FASTEST = 9000
 
 
 def measure(identity: IdentityServer, rounds: int, seconds: float) -> list[Row]:
-    """Returns both rows. The service's verifier follows the revocation feed of the running server."""
+    """Returns the rows of both ways. The services' verifiers follow the revocation feed of the running server."""
+    return [
+        row
+        for way, app, port in (
+            ("by middleware", "behind-middleware", _PORT),
+            ("by a dependency", "protected", _PORT + 1),
+        )
+        for row in _measure_way(identity, way, app, port, rounds, seconds)
+    ]
+
+
+def _measure_way(identity: IdentityServer, way: str, app: str, port: int, rounds: int, seconds: float) -> list[Row]:
     environment = {
         **os.environ,
         "BENCHMARK_ISSUER": identity.issuer,
         "BENCHMARK_AUDIENCE": identity.options.resource_url,
         "BENCHMARK_SECRET": identity.notes.resource_secret,
     }
-    service = Server.asgi("protected", _PORT, environment)
-    known = _requests(access_tokens(identity, _SEEN))
+    service = Server.asgi(app, port, environment)
+    known = _requests(port, access_tokens(identity, _SEEN))
     # A second is long enough: each new token has to be signed before, which takes longer than its verification.
     length = min(seconds, 1.0)
 
     def with_new_tokens() -> Load:
         count = int(_FASTEST * (length + WARM_UP_SECONDS))
-        return put_load(service, length, requests=_requests(access_tokens(identity, count)))
+        return put_load(service, length, requests=_requests(port, access_tokens(identity, count)))
 
     try:
         put_load(service, 1, requests=known)
         found = interleave(
             rounds,
             {
-                "open": lambda: put_load(service, length, requests=[get_request("/", _PORT)]),
+                "open": lambda: put_load(service, length, requests=[get_request("/", port)]),
                 "seen": lambda: put_load(service, length, requests=known),
                 "new": with_new_tokens,
             },
@@ -49,7 +60,7 @@ def measure(identity: IdentityServer, rounds: int, seconds: float) -> list[Row]:
     each = {name: f"{1e6 / Ratio.around(values).median:.0f} µs" for name, values in rates.items()}
     return [
         Row(
-            f"protected FastAPI endpoint against open, token {name}",
+            f"protected FastAPI endpoint against open, {way}, token {name}",
             target,
             Ratio.of(rates[name], rates["open"]),
             f"{each[name]} against {each['open']} of CPU each",
@@ -58,5 +69,5 @@ def measure(identity: IdentityServer, rounds: int, seconds: float) -> list[Row]:
     ]
 
 
-def _requests(tokens: list[str]) -> list[str]:
-    return [get_request("/protected", _PORT, [f"Authorization: Bearer {token}"]) for token in tokens]
+def _requests(port: int, tokens: list[str]) -> list[str]:
+    return [get_request("/protected", port, [f"Authorization: Bearer {token}"]) for token in tokens]

@@ -2,7 +2,7 @@
 
 # No `from __future__ import annotations`: FastAPI reads the annotations of `BearerGuard.__call__`.
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -12,17 +12,10 @@ from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2, SecurityScopes
 from starlette.requests import HTTPConnection
 
-from identity.verifier.errors import (
-    InsufficientScope,
-    KeysUnavailable,
-    RevocationsStale,
-    VerificationError,
-)
+from identity.verifier.bearer import Bearer, BearerRefused
 from identity.verifier.feed import WhenStale
 from identity.verifier.token import VerifiedToken
 from identity.verifier.verifier import Verifier
-
-_MISSING: Final = "A bearer token is required."
 
 
 class BearerError(HTTPException):
@@ -31,10 +24,9 @@ class BearerError(HTTPException):
     `bearer_errors(app)` makes the body the RFC's JSON object; without it FastAPI wraps the same object in `detail`.
     """
 
-    def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str]) -> None:
-        body = {"error": error, "error_description": description}
-        super().__init__(status, body, {"Cache-Control": "no-store", **headers})
-        self.body: Final = body
+    def __init__(self, refused: BearerRefused) -> None:
+        super().__init__(refused.status, refused.body, refused.headers)
+        self.body: Final = refused.body
 
 
 class BearerGuard(OAuth2):
@@ -59,59 +51,16 @@ class BearerGuard(OAuth2):
         address = token_url or verifier.issuer.rstrip("/") + "/token"
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=address, scopes=scopes or {}))
         super().__init__(flows=flows, scheme_name=scheme_name, description=description)
-        self._verifier = verifier
-        self._when_stale: WhenStale | None = when_stale
-        self._resource_metadata = resource_metadata
+        self._bearer = Bearer(verifier, when_stale, resource_metadata)
 
     async def __call__(  # type: ignore[override]  # FastAPI passes what is annotated, not what the base class takes
         self, request: HTTPConnection, required: SecurityScopes
     ) -> VerifiedToken:
         """Returns the verified token of the request if it holds every scope the route asks for."""
-        scopes = required.scopes
         try:
-            verified = await self._verifier.verify(self._bearer(request, scopes), when_stale=self._when_stale)
-            if scopes:
-                verified.require(*scopes)
-        except VerificationError as error:
-            raise self._answer(error, scopes) from error
-        return verified
-
-    def _bearer(self, request: HTTPConnection, scopes: list[str]) -> str:
-        """Returns the token of the one `Authorization` header; it is taken from nowhere else (V15, RFC 6750 section 2)."""
-        values = [value for name, value in request.scope["headers"] if name == b"authorization"]
-        if b"access_token" in request.scope["query_string"] and "access_token" in request.query_params:
-            raise self._bad_request("The token must be sent in the Authorization header.")
-        if len(values) > 1:
-            raise self._bad_request("There is more than one Authorization header.")
-        scheme, _, token = values[0].partition(b" ") if values else (b"", b"", b"")
-        if scheme.lower() != b"bearer":
-            raise BearerError(401, "missing_token", _MISSING, self._challenge(scope=" ".join(scopes)))
-        if not (token := token.strip(b" ")):
-            raise self._bad_request("The Authorization header holds no token.")
-        text: str = token.decode("latin-1")
-        return text
-
-    def _answer(self, error: VerificationError, scopes: list[str]) -> BearerError:
-        if isinstance(error, KeysUnavailable | RevocationsStale):
-            retry = {"Retry-After": str(error.retry_after)}
-            return BearerError(503, "temporarily_unavailable", error.description, retry)
-        scope = " ".join(scopes)
-        if isinstance(error, InsufficientScope):
-            status, code = 403, "insufficient_scope"
-        else:
-            status, code, scope = 401, "invalid_token", ""
-        challenge = self._challenge(error=code, error_description=error.description, scope=scope)
-        return BearerError(status, code, error.description, challenge)
-
-    def _bad_request(self, description: str) -> BearerError:
-        challenge = self._challenge(error="invalid_request", error_description=description)
-        return BearerError(400, "invalid_request", description, challenge)
-
-    def _challenge(self, **parameters: str) -> dict[str, str]:
-        if self._resource_metadata:
-            parameters["resource_metadata"] = self._resource_metadata
-        said = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
-        return {"WWW-Authenticate": f"Bearer {said}".strip()}
+            return await self._bearer.admit(request.scope, required.scopes)
+        except BearerRefused as refused:
+            raise BearerError(refused) from refused
 
 
 def bearer_errors(app: FastAPI) -> None:

@@ -1,0 +1,90 @@
+"""Bearer tokens over HTTP (RFC 6750), for any ASGI framework: where a token is read from, and what is answered instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from identity.verifier.errors import InsufficientScope, KeysUnavailable, RevocationsStale, VerificationError
+from identity.verifier.feed import WhenStale
+from identity.verifier.token import VerifiedToken
+from identity.verifier.verifier import Verifier
+
+_MISSING: Final = "A bearer token is required."
+
+
+class BearerRefused(Exception):
+    """The answer to a request whose token is missing, refused or not enough (RFC 6750 section 3)."""
+
+    def __init__(self, status: int, error: str, description: str, headers: Mapping[str, str]) -> None:
+        super().__init__(error)
+        self.status: Final = status
+        self.body: Final = {"error": error, "error_description": description}
+        self.headers: Final = {"Cache-Control": "no-store", **headers}
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Judges requests by the token they bring. `when_stale` overrides the verifier's policy; `resource_metadata` is the
+    address of the metadata of RFC 9728, when the service publishes any."""
+
+    verifier: Verifier
+    when_stale: WhenStale | None = None
+    resource_metadata: str | None = None
+
+    async def admit(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
+        """Returns the verified token of an ASGI request if it holds all of `scopes`, or raises `BearerRefused`."""
+        try:
+            verified = await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
+            if scopes:
+                verified.require(*scopes)
+        except VerificationError as error:
+            raise self.refusal(error, scopes) from error
+        return verified
+
+    def refusal(self, error: VerificationError, scopes: Sequence[str]) -> BearerRefused:
+        """Returns the answer to a token that was refused, at an endpoint that asks for `scopes`."""
+        if isinstance(error, KeysUnavailable | RevocationsStale):
+            retry = {"Retry-After": str(error.retry_after)}
+            return BearerRefused(503, "temporarily_unavailable", error.description, retry)
+        scope = " ".join(scopes)
+        if isinstance(error, InsufficientScope):
+            status, code = 403, "insufficient_scope"
+        else:
+            status, code, scope = 401, "invalid_token", ""
+        challenge = self._challenge(error=code, error_description=error.description, scope=scope)
+        return BearerRefused(status, code, error.description, challenge)
+
+    def _token(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> str:
+        """Returns the token of the one `Authorization` header; it is taken from nowhere else (V15, RFC 6750 section 2)."""
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        if _is_in_query(scope["query_string"]):
+            raise self._bad_request("The token must be sent in the Authorization header.")
+        if len(values) > 1:
+            raise self._bad_request("There is more than one Authorization header.")
+        scheme, _, token = values[0].partition(b" ") if values else (b"", b"", b"")
+        if scheme.lower() != b"bearer":
+            raise BearerRefused(401, "missing_token", _MISSING, self._challenge(scope=" ".join(scopes)))
+        if not (token := token.strip(b" ")):
+            raise self._bad_request("The Authorization header holds no token.")
+        text: str = token.decode("latin-1")
+        return text
+
+    def _bad_request(self, description: str) -> BearerRefused:
+        challenge = self._challenge(error="invalid_request", error_description=description)
+        return BearerRefused(400, "invalid_request", description, challenge)
+
+    def _challenge(self, **parameters: str) -> dict[str, str]:
+        if self.resource_metadata:
+            parameters["resource_metadata"] = self.resource_metadata
+        said = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
+        return {"WWW-Authenticate": f"Bearer {said}".strip()}
+
+
+def _is_in_query(query: bytes) -> bool:
+    # Percent signs may spell the name, too; where there is neither, nothing has to be parsed.
+    if b"access_token" not in query and b"%" not in query:
+        return False
+    return any(name == "access_token" for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
