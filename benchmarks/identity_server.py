@@ -62,7 +62,7 @@ class IdentityServer:
 
     def start_process(self, port: int) -> Server:
         """Starts one server process; it answers 200 when this returns."""
-        argv = [sys.executable, "-m", "identity.cli.process", HOST, str(port)]
+        argv = [sys.executable, "-m", "identity.cli.server", HOST, str(port)]
         return Server(argv, port, "/health/ready", self._environment)
 
     @property

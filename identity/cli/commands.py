@@ -13,8 +13,7 @@ from identity.cli import keys, registrations, users
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done
-from identity.cli.process import refuse, serve_forever
-from identity.settings import ConfigurationError, load_settings
+from identity.cli.process import server_program
 from identity.store.sql.migration import migrate as migrate_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An identity server for microservices.")
@@ -43,10 +42,9 @@ def serve(
     workers: Annotated[int, typer.Option(min=1, help="Server processes; one for each core.")] = 1,
 ) -> None:
     """Run the server in production, with the settings of the environment."""
-    try:
-        serve_forever(load_settings(os.environ), host, port, workers)
-    except ConfigurationError as error:
-        raise typer.Exit(refuse(error.problems)) from None
+    program = server_program(host, port, workers)
+    # In place of this process, which has loaded a whole command line: same pid, 15 MB less for as long as it serves.
+    os.execv(program[0], program)  # noqa: S606 - nothing of it comes from outside
 
 
 @app.command()

@@ -21,7 +21,7 @@ from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
 from identity.app import Stores, key_folder
 from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
-from identity.cli.process import refuse
+from identity.cli.process import refuse, server_program
 from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
 from identity.keyring.states import KeyringError
@@ -122,7 +122,7 @@ def _environment(options: DevOptions, redis_url: str) -> dict[str, str]:
 
 
 def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes) -> list[Child]:
-    server = [sys.executable, "-m", "identity.cli.process", options.host, str(options.port)]
+    server = server_program(options.host, options.port)
     orders = [sys.executable, "-m", "resource_example", "--host", options.host, "--port", str(options.resource_port)]
     orders_environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("IDENTITY_")},

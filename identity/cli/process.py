@@ -1,4 +1,4 @@
-"""One server process: checks what it runs on, says what is wrong in plain sentences, then serves."""
+"""A server process: checks what it runs on, says what is wrong in plain sentences, then serves."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ log = structlog.get_logger("identity")
 
 EXIT_REFUSED = 2
 _BOOTSTRAP = "bootstrap"
+
+
+def server_program(host: str, port: int, workers: int = 1) -> list[str]:
+    """Returns the command that serves with the settings of its environment, in a process that holds nothing else. `-P`:
+    the folder it is started in is no place to import from."""
+    return [sys.executable, "-P", "-m", "identity.cli.server", host, str(port), str(workers)]
 
 
 def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) -> None:
@@ -139,16 +145,3 @@ def refuse(problems: list[str]) -> int:
     for problem in problems:
         print(f"identity: {problem}", file=sys.stderr)
     return EXIT_REFUSED
-
-
-def main() -> int:
-    """Runs one process with the settings of its environment; `identity dev` starts it so."""
-    try:
-        serve_forever(load_settings(os.environ), sys.argv[1], int(sys.argv[2]))
-    except ConfigurationError as error:
-        return refuse(error.problems)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

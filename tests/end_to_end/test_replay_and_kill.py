@@ -77,7 +77,7 @@ async def test_a_kill_of_server_and_valkey_is_noticed_by_the_command_which_leave
     tokens = await log_in(connect(dev.issuer))
     for pid in dev.processes():
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"identity.cli.process" in command or b"valkey-server" in command:
+        if b"identity.cli.server" in command or b"valkey-server" in command:
             os.kill(pid, signal.SIGKILL)
     assert dev.process.wait(30) == 1
     assert "the identity server" in dev.printed()

@@ -47,7 +47,7 @@ def server_process(settings_of: Callable[..., Settings]) -> Iterator[tuple[subpr
         "IDENTITY_FEED_PUBLIC": "true",
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "identity.cli.process", "127.0.0.1", str(port)], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-m", "identity.cli.server", "127.0.0.1", str(port)], env=environment, stderr=subprocess.PIPE
     )
     yield process, address
     process.kill()
