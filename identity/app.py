@@ -44,7 +44,7 @@ from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
 from identity.web.cors import CrossOrigin
-from identity.web.front import Front
+from identity.web.front import Front, FrontedApp
 from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
@@ -98,7 +98,7 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
     when the server starts."""
     stores = Stores.of(settings)
     parts, services = _assemble(settings, stores, keys or load_live_keys(settings))
-    app = FastAPI(
+    app = FrontedApp(
         title="Identity",
         description="Logs people and programs in, and signs the tokens that services verify.",
         version="0.1.0",
@@ -109,15 +109,11 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
         redoc_url=None,
     )
     errors.register(app)
-    app.add_middleware(Front, endpoints=endpoints(services))
     describe(app, settings.issuer)
-    app.add_middleware(
-        CrossOrigin,
-        public=public_paths(settings.issuer),
-        registered=client_paths(settings.issuer),
-        origins=services.registry.origins,
-    )
-    app.state.follower = parts.follower
+    public, registered = public_paths(settings.issuer), client_paths(settings.issuer)
+    table, origins = endpoints(services), services.registry.origins
+    app.put_in_front(lambda rest: CrossOrigin(Front(rest, table), public, registered, origins))
+    app.state.follower, app.state.endpoints = parts.follower, table
     return app
 
 
