@@ -32,6 +32,7 @@ from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.throttle import RedisThrottle
+from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.accounts import SqlAccounts
 from identity.store.sql.audit import AuditTrail
@@ -160,7 +161,8 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     address = ClientAddress(settings.trusted_proxies)
-    services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry)
+    verifiers = RedisVerifiers(stores.redis)
+    services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry, verifiers)
     return Parts(stores, follower, keys, passwords, audit), services
 
 

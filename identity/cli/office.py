@@ -24,6 +24,7 @@ from identity.app import Stores, key_folder, key_rules, load_live_keys
 from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
+from identity.feed.verifiers import Verifiers
 from identity.keyring.states import KeyringError
 from identity.models import AuditEvent
 from identity.oauth.grants.sessions import Sessions
@@ -31,6 +32,7 @@ from identity.oauth.presented_token import TokenReader
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import EmbeddedStoreError, embedded_valkey
 from identity.store.redis.publications import RedisPublications
+from identity.store.redis.verifiers import RedisVerifiers
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class Office:
     roles: Roles
     resources: ResourceServices
     keys: SigningKeys
+    verifiers: Verifiers
     actor: str
 
     @property
@@ -109,6 +112,7 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
         keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis)),
+        verifiers=RedisVerifiers(stores.redis),
         actor=actor,
     )
     try:

@@ -9,6 +9,7 @@ import secrets
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
@@ -121,7 +122,25 @@ class FeedFollower:
         await self._first_sync.wait()
 
     async def follow(self, client: IssuerClient) -> None:
-        """Polls for ever. Failures and answers that say nothing too soon are followed by a growing pause."""
+        """Polls for ever, and tells the issuer at once when other keys are held than the waiting poll said."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_polling(client))
+            tasks.create_task(self._keep_telling(client))
+
+    async def _keep_telling(self, client: IssuerClient) -> None:
+        """A rotation waits until every verifier holds the next key; the waiting poll would say so up to 25 s later."""
+        while True:
+            await self._keys.changed.wait()
+            self._keys.changed.clear()
+            with suppress(Exception):  # the next poll says it again
+                async with asyncio.timeout(FIRST_SYNC_SECONDS):
+                    feed, cursor = (await client.metadata()).feed, self.picture.cursor
+                    if feed is not None and cursor is not None:
+                        address = self._address(feed, cursor, wait=0)
+                        await client.get(address, limit=MAX_ANSWER_BYTES, headers=self._headers())
+
+    async def _keep_polling(self, client: IssuerClient) -> None:
+        """Failures and answers that say nothing too soon are followed by a growing pause."""
         fresh_metadata = False
         while True:
             sent_at = self._monotonic()
@@ -146,7 +165,9 @@ class FeedFollower:
             feed = (await client.metadata(fresh=fresh_metadata)).feed
             if feed is None:
                 raise FetchFailed("the issuer offers no revocation feed")
-            answer = await client.get(self._address(feed, cursor), limit=MAX_ANSWER_BYTES, headers=self._headers())
+            answer = await client.get(
+                self._address(feed, cursor, self._wait), limit=MAX_ANSWER_BYTES, headers=self._headers()
+            )
         before = self.picture.seq
         told = read_answer(answer.body)
         self.picture.apply(told, self._wall())
@@ -172,9 +193,9 @@ class FeedFollower:
         else:
             log.info("a poll of the revocation feed failed: %s: %s", type(error).__name__, error)
 
-    def _address(self, feed: str, cursor: str | None) -> str:
+    def _address(self, feed: str, cursor: str | None, wait: float) -> str:
         kids = ",".join(kid for kid in self._keys.kids if "," not in kid)
-        asked = {"wait": f"{self._wait:.3f}", "instance": self._instance, "kids": kids}
+        asked = {"wait": f"{wait:.3f}", "instance": self._instance, "kids": kids}
         if cursor is not None:
             asked["cursor"] = cursor
         return f"{feed}{'&' if '?' in feed else '?'}{urlencode(asked)}"

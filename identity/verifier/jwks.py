@@ -37,7 +37,7 @@ class KeySet:
     """The keys of one issuer. All times are of the monotonic clock handed in.
 
     `usable_until` is when the keys are too old to be believed; `generation` changes whenever a key comes or goes, so that
-    whoever remembers something about a key can forget it.
+    whoever remembers something about a key can forget it; `changed` is set then, too.
     """
 
     def __init__(self, limits: KeyLimits, monotonic: Callable[[], float]) -> None:
@@ -55,6 +55,7 @@ class KeySet:
         self.fetched_at = _never
         self.usable_until = _never
         self.generation = 0
+        self.changed = asyncio.Event()
 
     @property
     def kids(self) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ class KeySet:
         """Starts over with the connections of another event loop or process; the keys stay."""
         self._client = client
         self._flight = None
-        self._wake = asyncio.Event()
+        self._wake, self.changed = asyncio.Event(), asyncio.Event()
         self._pause = 0.0
 
     def under_way(self) -> tuple[asyncio.Task[None], ...]:
@@ -170,3 +171,4 @@ class KeySet:
         if usable != self._keys:  # keys are compared by their numbers
             self._keys = usable
             self.generation += 1
+            self.changed.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from identity.feed.follower import Follower
+from identity.feed.verifiers import Verifiers
 from identity.keyring.live import LiveKeys
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import TokenPipeline
@@ -26,3 +27,4 @@ class Services:
     revocation: Revocation
     address: ClientAddress
     registry: Registry
+    verifiers: Verifiers

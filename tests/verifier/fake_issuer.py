@@ -112,8 +112,9 @@ class FakeIssuer:
     def reply(self, target: str, authorization: str | None) -> Reply:
         asked = urlsplit(target)
         self.hits[asked.path] += 1
+        poll = {name: values[0] for name, values in parse_qs(asked.query).items()}
         if asked.path == FEED:
-            self.polls.append({name: values[0] for name, values in parse_qs(asked.query).items()})
+            self.polls.append(poll)
             self.authorizations.append(authorization)
         if override := self.overrides.get(asked.path):
             return override()
@@ -121,7 +122,7 @@ class FakeIssuer:
             return Reply(body=compact_json(self.metadata()))
         if asked.path == JWKS:
             return Reply(body=self.jwks(), headers=self.jwks_headers)
-        return Reply(body=self.feed(self.polls[-1])) if asked.path == FEED else Reply(404)
+        return Reply(body=self.feed(poll)) if asked.path == FEED else Reply(404)
 
     def metadata(self) -> dict[str, object]:
         origin = self.url.removesuffix(self.path)
