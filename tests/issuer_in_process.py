@@ -17,11 +17,14 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes
+from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
-from identity.app import Stores, create_app
+from identity.app import Stores, create_app, key_folder, key_rules
 from identity.settings import Settings
+from identity.store.redis.publications import RedisPublications
+from identity.store.redis.verifiers import RedisVerifiers
 
 ISSUER = "http://127.0.0.1:8000"
 ORDERS = "http://127.0.0.1:8001"
@@ -70,6 +73,13 @@ class Issuer:
     @property
     def roles(self) -> Roles:
         return Roles(self.stores.ledger, "test")
+
+    @property
+    def keys(self) -> SigningKeys:
+        redis = self.stores.redis
+        return SigningKeys(
+            key_folder(self.settings), key_rules(self.settings), RedisPublications(redis), RedisVerifiers(redis)
+        )
 
     async def settled(self) -> int:
         """Returns once the server has seen every rule that is committed now; the number of the last."""

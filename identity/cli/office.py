@@ -15,6 +15,7 @@ from typing import TypeVar
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
+from identity.administration.key_compromise import KeyCompromise
 from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
@@ -61,6 +62,11 @@ class Office:
         tokens = TokenReader(self.stores.families, load_live_keys(self.settings), self.settings.issuer)
         return OperatorRevocation(sessions, tokens, self.people, self.clients, self.actor)
 
+    @property
+    def key_compromise(self) -> KeyCompromise:
+        """What to do about stolen keys."""
+        return KeyCompromise(self.keys, self.stores.ledger, self.actor)
+
     async def record(self, event: str, detail: str) -> None:
         """Adds an event to the audit trail."""
         async with self.stores.ledger.change() as change:
@@ -103,7 +109,7 @@ def _settings(data_dir: Path) -> Iterator[Settings]:
 
 async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T:
     stores, passwords = Stores.of(settings), Passwords(settings.password_threads)
-    actor = f"cli:{getpass.getuser()}"
+    actor, verifiers = f"cli:{getpass.getuser()}", RedisVerifiers(stores.redis)
     office = Office(
         settings=settings,
         stores=stores,
@@ -111,8 +117,8 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         clients=Clients(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
-        keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis)),
-        verifiers=RedisVerifiers(stores.redis),
+        keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis), verifiers),
+        verifiers=verifiers,
         actor=actor,
     )
     try:
