@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
-from identity.administration.keys import KeyRules
+from identity.administration.key_schedule import RotationSchedule
+from identity.administration.keys import KeyRules, SigningKeys
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
@@ -142,6 +143,12 @@ def key_rules(settings: Settings) -> KeyRules:
     )
 
 
+def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
+    """Returns what operators, and the schedule, do with keys."""
+    publications, verifiers = RedisPublications(stores.redis), RedisVerifiers(stores.redis)
+    return SigningKeys(key_folder(settings), key_rules(settings), publications, verifiers)
+
+
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
@@ -175,8 +182,9 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             await require_usable(settings, parts.stores)
             await parts.follower.start()
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
+            rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             following, *others = (
-                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())
+                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run(), rotation.run())
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):

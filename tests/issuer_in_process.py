@@ -21,10 +21,8 @@ from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
-from identity.app import Stores, create_app, key_folder, key_rules
+from identity.app import Stores, create_app, signing_keys
 from identity.settings import Settings
-from identity.store.redis.publications import RedisPublications
-from identity.store.redis.verifiers import RedisVerifiers
 
 ISSUER = "http://127.0.0.1:8000"
 ORDERS = "http://127.0.0.1:8001"
@@ -76,10 +74,7 @@ class Issuer:
 
     @property
     def keys(self) -> SigningKeys:
-        redis = self.stores.redis
-        return SigningKeys(
-            key_folder(self.settings), key_rules(self.settings), RedisPublications(redis), RedisVerifiers(redis)
-        )
+        return signing_keys(self.settings, self.stores)
 
     async def settled(self) -> int:
         """Returns once the server has seen every rule that is committed now; the number of the last."""

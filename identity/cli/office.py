@@ -21,7 +21,7 @@ from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
-from identity.app import Stores, key_folder, key_rules, load_live_keys
+from identity.app import Stores, load_live_keys, signing_keys
 from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
@@ -32,7 +32,6 @@ from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import EmbeddedStoreError, embedded_valkey
-from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
 
 T = TypeVar("T")
@@ -109,7 +108,7 @@ def _settings(data_dir: Path) -> Iterator[Settings]:
 
 async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T:
     stores, passwords = Stores.of(settings), Passwords(settings.password_threads)
-    actor, verifiers = f"cli:{getpass.getuser()}", RedisVerifiers(stores.redis)
+    actor = f"cli:{getpass.getuser()}"
     office = Office(
         settings=settings,
         stores=stores,
@@ -117,8 +116,8 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         clients=Clients(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
-        keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis), verifiers),
-        verifiers=verifiers,
+        keys=signing_keys(settings, stores),
+        verifiers=RedisVerifiers(stores.redis),
         actor=actor,
     )
     try:
