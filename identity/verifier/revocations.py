@@ -87,7 +87,7 @@ def token_digests(token: VerifiedToken, audience: str) -> tuple[bytes, ...]:
 
 
 class Picture:
-    """The live rules by digest. `version` changes with every change; `head` is the highest number any rule ever had.
+    """The live rules by digest. `version` changes after every change; `head` is the highest number any rule ever had.
 
     A digest names its kind too, so rules of a kind this version does not know can stay: nothing will ever ask for them.
     """
@@ -110,7 +110,8 @@ class Picture:
     @property
     def cursor(self) -> str | None:
         """What to ask the feed from; absent when only a snapshot will do."""
-        return None if self.epoch is None else f"{self.epoch}.{self.seq}"
+        epoch = self.epoch
+        return None if epoch is None else f"{epoch}.{self.seq}"
 
     def forget_cursor(self) -> None:
         """Has the next answer be a snapshot. What is known to be revoked stays so until then."""
@@ -127,8 +128,9 @@ class Picture:
         if not answer.snapshot and answer.rules and answer.rules[0].seq <= self.seq:
             raise FeedOutOfStep("a rule was sent twice")
         if answer.snapshot:
-            self._clear()
-        self._add(answer.rules)
+            self._become(answer.rules)
+        else:
+            self._add(answer.rules)
         self.epoch, self.seq = answer.epoch, answer.seq
         self._forget_expired(now)
 
@@ -137,11 +139,13 @@ class Picture:
         numbers = self._numbers
         return any(numbers.get(digest, 0) > revision for digest in digests)
 
-    def _clear(self) -> None:
-        self._numbers.clear()
-        self._expiry.clear()
-        self._buckets.clear()
-        self.head = 0
+    def _become(self, rules: tuple[FeedRule, ...]) -> None:
+        """Replaces everything in one step: another thread must never meet a picture that is half told."""
+        fresh = Picture(self._withdraw)
+        fresh._add(rules)
+        self._numbers, self._expiry, self._buckets = fresh._numbers, fresh._expiry, fresh._buckets
+        self.head = fresh.head
+        self.unknown_kinds += fresh.unknown_kinds
         self.version += 1
 
     def _add(self, rules: tuple[FeedRule, ...]) -> None:

@@ -8,42 +8,21 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from types import TracebackType
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-
-from identity.verifier.claims import Expected, read_claims
+from identity.verifier.claims import Expected
 from identity.verifier.compact import read_key_id, split, to_bytes
-from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
+from identity.verifier.errors import KeysUnavailable
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
 from identity.verifier.issuer import IssuerClient, check_issuer
+from identity.verifier.judging import Judge
 from identity.verifier.jwks import KeyLimits, KeySet
-from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, REVISION_CLAIM
-from identity.verifier.revocations import token_digests
+from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
 from identity.verifier.token import VerifiedToken
 
 MAX_STALE_KEYS: Final = 24 * 3600.0
 """Seconds the last good keys are used while the issuer cannot be reached."""
-
-_MAX_HEADERS: Final = 64
-_PADDING: Final = PKCS1v15()
-_HASH: Final = SHA256()
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A token that was verified. `checked` is the version of the picture that last said it was not revoked."""
-
-    token: VerifiedToken
-    dead_at: float
-    revision: int
-    digests: tuple[bytes, ...] | None = None
-    checked: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +66,14 @@ class Verifier:
         _check_settings(audience, when_stale, max_staleness, leeway, ssl_context)
         self.issuer: Final = issuer
         self.audience: Final = audience
-        self._expected = Expected(issuer, audience, leeway, revision=credential is not None)
-        self._when_stale: WhenStale = when_stale
         self._ssl_context = ssl_context
-        self._clock = clock
         self._monotonic = monotonic
         self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic)
         self._feed = (
             None if credential is None else FeedFollower(credential, self._keys, max_staleness, monotonic, clock)
         )
-        self._cache_size = cache_size
-        self._seen: dict[bytes, _Seen] = {}
-        self._headers: dict[bytes, tuple[str, RSAPublicKey]] = {}
-        self._generation = self._keys.generation
+        expected = Expected(issuer, audience, leeway, revision=credential is not None)
+        self._judge = Judge(expected, self._keys, self._feed, when_stale, cache_size, clock, monotonic)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._client: IssuerClient | None = None
@@ -115,10 +89,10 @@ class Verifier:
             self.start()
         if self._feed is not None and self._feed.awaits_first_sync:
             await self._feed.first_sync()
-        verified = self._verify_known(token, when_stale)
+        verified = self._judge.judge(token, when_stale)
         if verified is None:
             await self._keys.find(read_key_id(split(to_bytes(token))[0]))
-            verified = self._verify_known(token, when_stale)
+            verified = self._judge.judge(token, when_stale)
         if verified is None:
             raise KeysUnavailable("the key was withdrawn while it was looked up")
         return verified
@@ -162,86 +136,8 @@ class Verifier:
             feed_cursor=None if picture is None else picture.cursor,
             rules=0 if picture is None else len(picture),
             unknown_rules=0 if picture is None else picture.unknown_kinds,
-            remembered_tokens=len(self._seen),
+            remembered_tokens=self._judge.remembered,
         )
-
-    def _verify_known(self, token: str, when_stale: WhenStale | None = None) -> VerifiedToken | None:
-        """Verifies without waiting. Returns nothing when the key is not at hand: then, and only then, someone has to wait."""
-        raw = to_bytes(token)
-        keys = self._keys
-        if keys.generation != self._generation:
-            self._forget()
-        now = self._monotonic()
-        if now >= keys.usable_until:
-            return None
-        fingerprint = sha256(raw).digest()
-        seen = self._seen.get(fingerprint)
-        if seen is None:
-            seen = self._verify_new(raw)
-            if seen is None:
-                return None
-            self._remember(fingerprint, seen)
-        elif self._clock() >= seen.dead_at:
-            raise InvalidToken(Refusal.EXPIRED)
-        feed = self._feed
-        if feed is not None:
-            if seen.checked != feed.picture.version:
-                self._check_revoked(feed, seen)
-            if now >= feed.fresh_until:
-                feed.pass_stale(when_stale or self._when_stale)
-        return seen.token
-
-    def _verify_new(self, raw: bytes) -> _Seen | None:
-        """Verifies a token not seen before: form, header, signature, and only then its claims."""
-        header_segment, payload, signature, signing_input = split(raw)
-        known = self._headers.get(header_segment)
-        if known is None:
-            kid = read_key_id(header_segment)
-            key = self._keys.get(kid)
-            if key is None:
-                return None
-        else:
-            kid, key = known
-        try:
-            key.verify(signature, signing_input, _PADDING, _HASH)
-        except InvalidSignature:
-            raise InvalidToken(Refusal.BAD_SIGNATURE) from None
-        if known is None:
-            self._know_header(header_segment, kid, key)
-        token = read_claims(payload, kid, self._expected, self._clock())
-        revision = token.claims[REVISION_CLAIM] if self._expected.revision else 0
-        assert isinstance(revision, int)
-        return _Seen(token, token.expires_at + self._expected.leeway, revision)
-
-    def _check_revoked(self, feed: FeedFollower, seen: _Seen) -> None:
-        """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
-        picture = feed.picture
-        if seen.revision < picture.head:
-            if seen.digests is None:
-                seen.digests = token_digests(seen.token, self.audience)
-            if picture.revokes(seen.revision, seen.digests):
-                raise InvalidToken(Refusal.REVOKED)
-        seen.checked = picture.version
-
-    def _know_header(self, header_segment: bytes, kid: str, key: RSAPublicKey) -> None:
-        """Lets this exact header stand for its key. Only called when a signature proved that the issuer wrote it."""
-        if len(self._headers) >= _MAX_HEADERS:
-            self._headers.clear()
-        self._headers[header_segment] = (kid, key)
-
-    def _remember(self, fingerprint: bytes, seen: _Seen) -> None:
-        """Remembers a verified token under the hash of its full text: another spelling is another token."""
-        if self._cache_size <= 0:
-            return
-        if len(self._seen) >= self._cache_size:
-            del self._seen[next(iter(self._seen))]
-        self._seen[fingerprint] = seen
-
-    def _forget(self) -> None:
-        """Forgets everything learnt from keys that may be gone."""
-        self._seen.clear()
-        self._headers.clear()
-        self._generation = self._keys.generation
 
     def _abandon(self) -> None:
         """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
