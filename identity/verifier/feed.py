@@ -19,7 +19,7 @@ from identity.verifier.errors import RevocationsStale
 from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
 from identity.verifier.profile import FEED_MAX_WAIT
-from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, read_answer
+from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, PictureState, read_answer
 
 WhenStale = Literal["accept", "reject"]
 """What to do with a good token while nobody can tell whether it was revoked."""
@@ -92,6 +92,17 @@ class FeedFollower:
     def staleness(self) -> float:
         """Returns seconds since the picture was certainly complete; infinite before the first answer."""
         return self._monotonic() - self.fresh_until + self._max_staleness
+
+    @property
+    def complete_at(self) -> float:
+        """When the picture was certainly complete; minus infinity before the first answer."""
+        return self.fresh_until - self._max_staleness
+
+    def resume(self, state: PictureState, complete_at: float) -> None:
+        """Takes up the picture of an earlier process, complete as of `complete_at`, if this one was told nothing yet."""
+        if self.picture.version == 0 and self.picture.cursor is None:
+            self.picture.resume(state, self._wall())
+            self.fresh_until = complete_at + self._max_staleness
 
     def pass_stale(self, policy: WhenStale) -> None:
         """Returns when the policy is to accept in spite of a stale picture, or raises `RevocationsStale`."""

@@ -99,6 +99,10 @@ class Judge:
         """How many tokens are remembered."""
         return len(self._memory.seen)
 
+    def start_over(self) -> None:
+        """Forgets everything, locks included: after a fork a thread of the parent's may seem to hold one for ever."""
+        self._memory = Memory(self._keys.generation, self._cache_size)
+
     def judge(self, token: str, when_stale: WhenStale | None = None) -> VerifiedToken | None:
         """Returns the token if everything about it is in order, or raises `InvalidToken`.
 

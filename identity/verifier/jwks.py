@@ -61,6 +61,16 @@ class KeySet:
         """The kids held, none of them withdrawn."""
         return tuple(self._keys)
 
+    @property
+    def held(self) -> dict[str, RSAPublicKey]:
+        """The keys themselves. Replaced whole when they change, so whoever holds this dictionary may read it at leisure."""
+        return self._keys
+
+    @property
+    def withdrawn(self) -> frozenset[bytes]:
+        """The digests of the keys that are never accepted again."""
+        return frozenset(self._withdrawn)
+
     def get(self, kid: str) -> RSAPublicKey | None:
         """Returns the key if it is known and not withdrawn. `kid` is compared, never interpreted (V11)."""
         return self._keys.get(kid)
@@ -86,6 +96,14 @@ class KeySet:
             return
         self._withdrawn.add(digest)
         self._replace(self._keys)
+
+    def resume(self, keys: dict[str, RSAPublicKey], fetched_at: float) -> None:
+        """Takes up keys of an earlier process if they may still be believed and none was fetched since."""
+        usable_until = fetched_at + self._limits.max_stale
+        if fetched_at <= self.fetched_at or usable_until <= self._monotonic():
+            return
+        self._replace(keys)
+        self.fetched_at, self.usable_until = fetched_at, usable_until
 
     def refresh_soon(self) -> None:
         """Has the keys fetched again at once, in the background."""

@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -18,6 +19,7 @@ from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStal
 from identity.verifier.issuer import IssuerClient, check_issuer
 from identity.verifier.judging import Judge
 from identity.verifier.jwks import KeyLimits, KeySet
+from identity.verifier.keeper import SnapshotKeeper
 from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
 from identity.verifier.token import VerifiedToken
 
@@ -58,6 +60,7 @@ class Verifier:
         cooldown: float = JWKS_COOLDOWN,
         max_stale_keys: float = MAX_STALE_KEYS,
         cache_size: int = 10_000,
+        snapshot: Path | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -74,6 +77,9 @@ class Verifier:
         )
         expected = Expected(issuer, audience, leeway, revision=credential is not None)
         self._judge = Judge(expected, self._keys, self._feed, when_stale, cache_size, clock, monotonic)
+        self._keeper = (
+            None if snapshot is None else SnapshotKeeper(snapshot, issuer, self._keys, self._feed, clock, monotonic)
+        )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._client: IssuerClient | None = None
@@ -100,13 +106,20 @@ class Verifier:
     def start(self) -> None:
         """Starts fetching keys and following the feed in the running event loop; `verify` does it when nobody did."""
         self._abandon()
+        if self._process != os.getpid():
+            self._judge.start_over()
         self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        if self._keeper is not None:
+            self._keeper.start_over()
+            self._keeper.load()
         self._client = IssuerClient(self.issuer, self._ssl_context)
         self._keys.attach(self._client)
         tasks = [self._loop.create_task(self._keys.keep_fresh())]
         if self._feed is not None:
             self._feed.attach()
             tasks.append(self._loop.create_task(self._feed.follow(self._client)))
+        if self._keeper is not None:
+            tasks.append(self._loop.create_task(self._keeper.keep()))
         self._tasks = tuple(tasks)
 
     async def aclose(self) -> None:
@@ -116,6 +129,8 @@ class Verifier:
         tasks, client = (*self._tasks, *self._keys.under_way()), self._client
         self._loop, self._client, self._tasks = None, None, ()
         await _end(tasks, client)
+        if self._keeper is not None:
+            await self._keeper.flush()
 
     async def __aenter__(self) -> Verifier:
         self.start()
