@@ -21,8 +21,9 @@ from identity.verifier.jwks import KeySet
 from identity.verifier.profile import FEED_MAX_WAIT
 from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, PictureState, read_answer
 
-WhenStale = Literal["accept", "reject"]
-"""What to do with a good token while nobody can tell whether it was revoked."""
+WhenStale = Literal["accept", "reject", "introspect"]
+"""What to do with a good token while the picture cannot tell whether it was revoked: let it pass, refuse it, or ask the issuer
+about this one and refuse it when there is no answer."""
 
 FIRST_SYNC_SECONDS: Final = 2.0
 """How long the first requests of a process wait for the first picture, at most and only once."""

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from identity.verifier.claims import Expected, read_claims
 from identity.verifier.compact import read_key_id, split, to_bytes
-from identity.verifier.errors import InvalidToken, Refusal
+from identity.verifier.errors import InvalidToken, Refusal, RevocationsStale
 from identity.verifier.feed import FeedFollower, WhenStale
+from identity.verifier.introspection import Introspector
 from identity.verifier.jwks import KeySet
 from identity.verifier.profile import REVISION_CLAIM
 from identity.verifier.revocations import Picture, token_digests
@@ -25,6 +26,14 @@ from identity.verifier.token import VerifiedToken
 _MAX_HEADERS: Final = 64
 _PADDING: Final = PKCS1v15()
 _HASH: Final = SHA256()
+
+
+class Undecided(Exception):
+    """The token is good but for what only the issuer can say; `fingerprint` is what to ask about it under."""
+
+    def __init__(self, fingerprint: bytes) -> None:
+        super().__init__()
+        self.fingerprint = fingerprint
 
 
 @dataclass(slots=True)
@@ -80,6 +89,7 @@ class Judge:
         expected: Expected,
         keys: KeySet,
         feed: FeedFollower | None,
+        introspector: Introspector | None,
         when_stale: WhenStale,
         cache_size: int,
         clock: Callable[[], float],
@@ -88,6 +98,7 @@ class Judge:
         self._expected = expected
         self._keys = keys
         self._feed = feed
+        self._introspector = introspector
         self._when_stale: WhenStale = when_stale
         self._cache_size = cache_size
         self._clock = clock
@@ -106,7 +117,8 @@ class Judge:
     def judge(self, token: str, when_stale: WhenStale | None = None) -> VerifiedToken | None:
         """Returns the token if everything about it is in order, or raises `InvalidToken`.
 
-        Returns nothing when the key is not at hand: then, and only then, someone has to wait.
+        Returns nothing when the key is not at hand, and raises `Undecided` when the issuer has to be asked about the token:
+        then, and only then, someone has to wait.
         """
         raw = to_bytes(token)
         keys, memory = self._keys, self._memory
@@ -129,7 +141,7 @@ class Judge:
             if seen.checked != feed.picture.version:
                 self._check_revoked(feed.picture, seen)
             if now >= feed.fresh_until:
-                feed.pass_stale(when_stale or self._when_stale)
+                self._pass_stale(feed, fingerprint, when_stale or self._when_stale)
         return seen.token
 
     def _verify_new(self, raw: bytes, memory: Memory) -> Seen | None:
@@ -153,6 +165,15 @@ class Judge:
         revision = token.claims[REVISION_CLAIM] if self._expected.revision else 0
         assert isinstance(revision, int)
         return Seen(token, token.expires_at + self._expected.leeway, revision)
+
+    def _pass_stale(self, feed: FeedFollower, fingerprint: bytes, policy: WhenStale) -> None:
+        feed.pass_stale(policy)
+        if policy != "introspect":
+            return
+        if self._introspector is None:
+            raise RevocationsStale
+        if not self._introspector.allows(fingerprint):
+            raise Undecided(fingerprint)
 
     def _check_revoked(self, picture: Picture, seen: Seen) -> None:
         """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""

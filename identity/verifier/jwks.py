@@ -12,7 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from identity.verifier.backoff import Backoff
-from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
+from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal, VerificationError
 from identity.verifier.issuer import IssuerClient
 from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
@@ -90,6 +90,20 @@ class KeySet:
             raise InvalidToken(Refusal.UNKNOWN_KEY)
         return key
 
+    def why_missing(self, kid: str) -> VerificationError:
+        """Returns what to tell who cannot wait for `find`: that there is no such key, or that it is not known yet."""
+        if rule_digest(RuleKind.KEY, kid) in self._withdrawn:
+            return InvalidToken(Refusal.WITHDRAWN_KEY)
+        if self._is_usable() and self._flight is None and self._is_cooling():
+            return InvalidToken(Refusal.UNKNOWN_KEY)
+        return KeysUnavailable(self._failure or "the key is not at hand")
+
+    def search_soon(self) -> None:
+        """Starts what `find` would wait for, if it may: in the event loop, without waiting."""
+        if self._flight is None and self._is_usable() and not self._is_cooling():
+            self._last_search = self._monotonic()
+            self._take_off()
+
     def withdraw(self, digest: bytes) -> None:
         """Makes the key with this `rule_digest` unacceptable for good, whatever a JWKS or a snapshot says (K06)."""
         if digest in self._withdrawn:
@@ -142,18 +156,22 @@ class KeySet:
             raise KeysUnavailable(self._failure or "")
 
     async def _search(self) -> None:
-        now = self._monotonic()
         if self._flight is None:
-            if now - self._last_search < self._limits.cooldown:
+            if self._is_cooling():
                 return
-            self._last_search = now
+            self._last_search = self._monotonic()
         await self._refresh()
+
+    def _is_cooling(self) -> bool:
+        return self._monotonic() - self._last_search < self._limits.cooldown
 
     async def _refresh(self) -> None:
         """Joins the fetch under way or starts one. A caller that is cancelled leaves it running for the others."""
-        if self._flight is None:
-            self._flight = asyncio.get_running_loop().create_task(self._fetch())
-        await asyncio.shield(self._flight)
+        await asyncio.shield(self._flight or self._take_off())
+
+    def _take_off(self) -> asyncio.Task[None]:
+        self._flight = asyncio.get_running_loop().create_task(self._fetch())
+        return self._flight
 
     async def _fetch(self) -> None:
         try:

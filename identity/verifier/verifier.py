@@ -7,17 +7,19 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, get_args
 
 from identity.verifier.claims import Expected
 from identity.verifier.compact import read_key_id, split, to_bytes
-from identity.verifier.errors import KeysUnavailable
+from identity.verifier.errors import KeysUnavailable, RevocationsStale
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
+from identity.verifier.introspection import Introspector
 from identity.verifier.issuer import IssuerClient, check_issuer
-from identity.verifier.judging import Judge
+from identity.verifier.judging import Judge, Undecided
 from identity.verifier.jwks import KeyLimits, KeySet
 from identity.verifier.keeper import SnapshotKeeper
 from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
@@ -66,7 +68,8 @@ class Verifier:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         check_issuer(issuer)
-        _check_settings(audience, when_stale, max_staleness, leeway, ssl_context)
+        _check_settings(audience, max_staleness, leeway, ssl_context)
+        _check_policy(when_stale, credential)
         self.issuer: Final = issuer
         self.audience: Final = audience
         self._ssl_context = ssl_context
@@ -75,8 +78,11 @@ class Verifier:
         self._feed = (
             None if credential is None else FeedFollower(credential, self._keys, max_staleness, monotonic, clock)
         )
+        self._introspector = Introspector(credential, monotonic) if isinstance(credential, Credential) else None
         expected = Expected(issuer, audience, leeway, revision=credential is not None)
-        self._judge = Judge(expected, self._keys, self._feed, when_stale, cache_size, clock, monotonic)
+        self._judge = Judge(
+            expected, self._keys, self._feed, self._introspector, when_stale, cache_size, clock, monotonic
+        )
         self._keeper = (
             None if snapshot is None else SnapshotKeeper(snapshot, issuer, self._keys, self._feed, clock, monotonic)
         )
@@ -88,19 +94,41 @@ class Verifier:
     async def verify(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
         """Returns the token if everything about it is in order, or raises a `VerificationError`.
 
-        Suspends only at the very first use and for a key not seen before. `when_stale` overrides the policy for this call.
+        Suspends only at the very first use, for a key not seen before, and to ask about a token while the picture is stale and
+        the policy says so. `when_stale` overrides the policy for this call.
         """
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
             read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
             self.start()
         if self._feed is not None and self._feed.awaits_first_sync:
             await self._feed.first_sync()
-        verified = self._judge.judge(token, when_stale)
-        if verified is None:
-            await self._keys.find(read_key_id(split(to_bytes(token))[0]))
+        try:
             verified = self._judge.judge(token, when_stale)
+        except Undecided:
+            verified = None
+        return verified if verified is not None else await self._verify_with_help(token, when_stale)
+
+    def verify_now(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
+        """Does what `verify` does, in any thread and without ever waiting, while the verifier runs in some event loop.
+
+        Where `verify` would wait, it raises: `KeysUnavailable` for a key that is not at hand (which is looked for meanwhile)
+        and for a verifier that does not run in this process, `RevocationsStale` for the first picture and for a token that
+        would have to be asked about.
+        """
+        loop, feed = self._loop, self._feed
+        if loop is None or loop.is_closed() or self._process != os.getpid():
+            raise KeysUnavailable("the verifier does not run in this process")
+        try:
+            verified = self._judge.judge(token, when_stale)
+        except Undecided:
+            raise RevocationsStale from None
         if verified is None:
-            raise KeysUnavailable("the key was withdrawn while it was looked up")
+            missing = self._keys.why_missing(read_key_id(split(to_bytes(token))[0]))
+            with suppress(RuntimeError):  # the event loop may close at any moment
+                loop.call_soon_threadsafe(self._keys.search_soon)
+            raise missing
+        if feed is not None and feed.awaits_first_sync:
+            raise RevocationsStale
         return verified
 
     def start(self) -> None:
@@ -114,6 +142,8 @@ class Verifier:
             self._keeper.load()
         self._client = IssuerClient(self.issuer, self._ssl_context)
         self._keys.attach(self._client)
+        if self._introspector is not None:
+            self._introspector.attach(self._client)
         tasks = [self._loop.create_task(self._keys.keep_fresh())]
         if self._feed is not None:
             self._feed.attach()
@@ -126,7 +156,8 @@ class Verifier:
         """Ends what runs in the background. The verifier may be used again afterwards."""
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
             return
-        tasks, client = (*self._tasks, *self._keys.under_way()), self._client
+        asked = () if self._introspector is None else self._introspector.under_way()
+        tasks, client = (*self._tasks, *self._keys.under_way(), *asked), self._client
         self._loop, self._client, self._tasks = None, None, ()
         await _end(tasks, client)
         if self._keeper is not None:
@@ -154,6 +185,18 @@ class Verifier:
             remembered_tokens=self._judge.remembered,
         )
 
+    async def _verify_with_help(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+        """Waits for the key, or for the issuer's word about the token, or for both, and judges anew after each."""
+        for _ in range(2):
+            try:
+                if verified := self._judge.judge(token, when_stale):
+                    return verified
+                await self._keys.find(read_key_id(split(to_bytes(token))[0]))
+            except Undecided as question:
+                assert self._introspector is not None
+                await self._introspector.ask(token, question.fingerprint)
+        return self.verify_now(token, when_stale=when_stale)
+
     def _abandon(self) -> None:
         """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
         loop = self._loop
@@ -170,13 +213,16 @@ async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | Non
         await client.aclose()
 
 
-def _check_settings(
-    audience: str, when_stale: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None
-) -> None:
+def _check_policy(when_stale: str, credential: Credential | Anonymous | None) -> None:
+    if when_stale not in get_args(WhenStale):
+        raise ValueError(f"when_stale is one of {', '.join(get_args(WhenStale))}")
+    if when_stale == "introspect" and not isinstance(credential, Credential):
+        raise ValueError("only a verifier with a credential may ask about tokens")
+
+
+def _check_settings(audience: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None) -> None:
     if not audience:
         raise ValueError("the audience is empty")
-    if when_stale not in ("accept", "reject"):
-        raise ValueError("when_stale is 'accept' or 'reject'")
     if not 0 < max_staleness < float("inf"):
         raise ValueError("max_staleness is a positive number of seconds")
     if not 0 <= leeway <= LARGEST_LEEWAY:
