@@ -18,6 +18,7 @@ from identity.verifier.backoff import Backoff
 from identity.verifier.errors import RevocationsStale
 from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
+from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import FEED_MAX_WAIT
 from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, PictureState, read_answer
 
@@ -74,7 +75,9 @@ class FeedFollower:
         max_staleness: float,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        telling: Telling = NOBODY,
     ) -> None:
+        self._telling = telling
         self._credential = credential
         self._keys = keys
         self._max_staleness = max_staleness
@@ -166,6 +169,7 @@ class FeedFollower:
         return cursor is None or (not told.snapshot and told.seq > before)
 
     def _note_answer(self, answer: FeedAnswer, sent_at: float) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=False))
         self.fresh_until = sent_at - answer.as_of_age + self._max_staleness
         self._first_sync.set()
         if self._warned and self._monotonic() < self.fresh_until:
@@ -177,6 +181,7 @@ class FeedFollower:
             self._jwks_version = answer.jwks_version
 
     def _note_failure(self, error: Exception) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=True))
         if isinstance(error, FeedOutOfStep):
             self.picture.forget_cursor()
         if isinstance(error, FetchFailed) and error.status == 401:

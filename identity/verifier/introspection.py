@@ -12,6 +12,7 @@ from identity.verifier.compact import strict_json_object
 from identity.verifier.errors import InvalidToken, Refusal, RevocationsStale
 from identity.verifier.feed import Credential
 from identity.verifier.issuer import FetchFailed, IssuerClient
+from identity.verifier.observer import NOBODY, Telling
 
 ASK_SECONDS: Final = 1.0
 """A question, discovery included, is over after this time."""
@@ -32,8 +33,9 @@ class Introspector:
     """Knows for a second what the issuer said about a token. After a question that got no answer nobody asks for a moment, and
     then a single one, until there is an answer again: a dead issuer costs each pause one wait, not each request."""
 
-    def __init__(self, credential: Credential, monotonic: Callable[[], float]) -> None:
+    def __init__(self, credential: Credential, monotonic: Callable[[], float], telling: Telling = NOBODY) -> None:
         self._credential = credential
+        self._telling = telling
         self._monotonic = monotonic
         self._client: IssuerClient | None = None
         self._answers: dict[bytes, tuple[bool, float]] = {}
@@ -107,6 +109,7 @@ class Introspector:
     def _note_answer(self, fingerprint: bytes, active: bool) -> None:
         if self._failing:
             log.warning("the issuer answers about tokens again")
+        self._telling.tell(lambda observer: observer.introspected(failed=False))
         self._failing = False
         self._backoff.reset()
         # The oldest stand first, so making room costs no search.
@@ -119,6 +122,7 @@ class Introspector:
     def _note_failure(self, error: Exception) -> None:
         if not self._failing:
             log.warning("the issuer cannot be asked about tokens: %s: %s", type(error).__name__, error)
+        self._telling.tell(lambda observer: observer.introspected(failed=True))
         self._failing = True
         if self._monotonic() >= self._silent_until:  # questions that were asked together fail together
             self._silent_until = self._monotonic() + self._backoff.next()

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from identity.verifier.backoff import Backoff
 from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal, VerificationError
 from identity.verifier.issuer import IssuerClient
+from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
 
@@ -40,8 +41,9 @@ class KeySet:
     whoever remembers something about a key can forget it.
     """
 
-    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float], telling: Telling = NOBODY) -> None:
         self._limits = limits
+        self._telling = telling
         self._monotonic = monotonic
         self._keys: dict[str, RSAPublicKey] = {}
         self._withdrawn: set[bytes] = set()
@@ -183,9 +185,11 @@ class KeySet:
             self._failure = f"{type(error).__name__}: {error}"
             self._pause = self._backoff.next()
             log.warning("the keys of the issuer could not be fetched: %s", self._failure)
+            self._telling.tell(lambda observer: observer.keys_fetched(failed=True))
         else:
             self._failure = None
             self._backoff.reset()
+            self._telling.tell(lambda observer: observer.keys_fetched(failed=False))
             self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
         finally:
             if self._flight is asyncio.current_task():  # not one left over from another event loop

@@ -15,13 +15,14 @@ from typing import Final, get_args
 
 from identity.verifier.claims import Expected
 from identity.verifier.compact import read_key_id, split, to_bytes
-from identity.verifier.errors import KeysUnavailable, RevocationsStale
+from identity.verifier.errors import KeysUnavailable, RevocationsStale, VerificationError
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
 from identity.verifier.introspection import Introspector
 from identity.verifier.issuer import IssuerClient, check_issuer
 from identity.verifier.judging import Judge, Undecided
 from identity.verifier.jwks import KeyLimits, KeySet
 from identity.verifier.keeper import SnapshotKeeper
+from identity.verifier.observer import Observer, Telling
 from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
 from identity.verifier.token import VerifiedToken
 
@@ -46,8 +47,10 @@ class Verifier:
     """Verifies access tokens of one issuer for one audience, locally.
 
     Nothing starts before the first `verify` (or `start`) of each process and event loop, so an instance may be made at import
-    time and before a fork; use it from one event loop at a time. `clock` is Unix time, `monotonic` measures ages; both in
-    seconds. Without a `credential` revocations are not followed; `ANONYMOUS` follows them where the issuer lets anyone.
+    time and before a fork. It runs in one event loop at a time; `verify_now` and `status` may be called from any thread.
+    `clock` is Unix time, `monotonic` measures ages; both in seconds. Without a `credential` revocations are not followed;
+    `ANONYMOUS` follows them where the issuer lets anyone. `snapshot` is a file for the keys and the picture of the feed: with
+    it the service starts while the issuer is down. `observer` is told what to count.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Verifier:
         max_stale_keys: float = MAX_STALE_KEYS,
         cache_size: int = 10_000,
         snapshot: Path | None = None,
+        observer: Observer | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -74,11 +78,17 @@ class Verifier:
         self.audience: Final = audience
         self._ssl_context = ssl_context
         self._monotonic = monotonic
-        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic)
+        self._telling = telling = Telling(observer)
+        self._is_observed = observer is not None
+        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic, telling)
         self._feed = (
-            None if credential is None else FeedFollower(credential, self._keys, max_staleness, monotonic, clock)
+            None
+            if credential is None
+            else FeedFollower(credential, self._keys, max_staleness, monotonic, clock, telling)
         )
-        self._introspector = Introspector(credential, monotonic) if isinstance(credential, Credential) else None
+        self._introspector = (
+            Introspector(credential, monotonic, telling) if isinstance(credential, Credential) else None
+        )
         expected = Expected(issuer, audience, leeway, revision=credential is not None)
         self._judge = Judge(
             expected, self._keys, self._feed, self._introspector, when_stale, cache_size, clock, monotonic
@@ -97,16 +107,24 @@ class Verifier:
         Suspends only at the very first use, for a key not seen before, and to ask about a token while the picture is stale and
         the policy says so. `when_stale` overrides the policy for this call.
         """
-        if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
-            read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
-            self.start()
-        if self._feed is not None and self._feed.awaits_first_sync:
-            await self._feed.first_sync()
         try:
-            verified = self._judge.judge(token, when_stale)
-        except Undecided:
-            verified = None
-        return verified if verified is not None else await self._verify_with_help(token, when_stale)
+            if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+                read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
+                self.start()
+            if self._feed is not None and self._feed.awaits_first_sync:
+                await self._feed.first_sync()
+            try:
+                verified = self._judge.judge(token, when_stale)
+            except Undecided:
+                verified = None
+            if verified is None:
+                verified = await self._verify_with_help(token, when_stale)
+        except VerificationError as error:
+            self._tell_refused(error)
+            raise
+        if self._is_observed:
+            self._tell_accepted()
+        return verified
 
     def verify_now(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
         """Does what `verify` does, in any thread and without ever waiting, while the verifier runs in some event loop.
@@ -115,20 +133,13 @@ class Verifier:
         and for a verifier that does not run in this process, `RevocationsStale` for the first picture and for a token that
         would have to be asked about.
         """
-        loop, feed = self._loop, self._feed
-        if loop is None or loop.is_closed() or self._process != os.getpid():
-            raise KeysUnavailable("the verifier does not run in this process")
         try:
-            verified = self._judge.judge(token, when_stale)
-        except Undecided:
-            raise RevocationsStale from None
-        if verified is None:
-            missing = self._keys.why_missing(read_key_id(split(to_bytes(token))[0]))
-            with suppress(RuntimeError):  # the event loop may close at any moment
-                loop.call_soon_threadsafe(self._keys.search_soon)
-            raise missing
-        if feed is not None and feed.awaits_first_sync:
-            raise RevocationsStale
+            verified = self._verify_now(token, when_stale)
+        except VerificationError as error:
+            self._tell_refused(error)
+            raise
+        if self._is_observed:
+            self._tell_accepted()
         return verified
 
     def start(self) -> None:
@@ -195,7 +206,31 @@ class Verifier:
             except Undecided as question:
                 assert self._introspector is not None
                 await self._introspector.ask(token, question.fingerprint)
-        return self.verify_now(token, when_stale=when_stale)
+        return self._verify_now(token, when_stale)
+
+    def _verify_now(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+        loop, feed = self._loop, self._feed
+        if loop is None or loop.is_closed() or self._process != os.getpid():
+            raise KeysUnavailable("the verifier does not run in this process")
+        if feed is not None and feed.awaits_first_sync:
+            raise RevocationsStale
+        try:
+            verified = self._judge.judge(token, when_stale)
+        except Undecided:
+            raise RevocationsStale from None
+        if verified is None:
+            missing = self._keys.why_missing(read_key_id(split(to_bytes(token))[0]))
+            with suppress(RuntimeError):  # the event loop may close at any moment
+                loop.call_soon_threadsafe(self._keys.search_soon)
+            raise missing
+        return verified
+
+    def _tell_refused(self, error: VerificationError) -> None:
+        self._telling.tell(lambda observer: observer.refused(str(error.code)))
+
+    def _tell_accepted(self) -> None:
+        is_stale = self._feed is not None and self._monotonic() >= self._feed.fresh_until
+        self._telling.tell(lambda observer: observer.accepted(stale=is_stale))
 
     def _abandon(self) -> None:
         """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
