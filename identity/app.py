@@ -25,6 +25,7 @@ from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
 from identity.oauth.grants.sessions import Sessions
+from identity.oauth.introspection import Introspection
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
@@ -167,9 +168,20 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
     tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
+    introspection = Introspection(authentication, follower, keys, settings.issuer)
     address = ClientAddress(settings.trusted_proxies)
-    verifiers = RedisVerifiers(stores.redis)
-    services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry, verifiers)
+    services = Services(
+        settings=settings,
+        keys=keys,
+        follower=follower,
+        authentication=authentication,
+        tokens=tokens,
+        revocation=revocation,
+        introspection=introspection,
+        address=address,
+        registry=registry,
+        verifiers=RedisVerifiers(stores.redis),
+    )
     return Parts(stores, follower, keys, passwords, audit), services
 
 

@@ -19,11 +19,13 @@ from identity.verifier.backoff import Backoff
 from identity.verifier.errors import RevocationsStale
 from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
+from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import FEED_MAX_WAIT
-from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, read_answer
+from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, PictureState, read_answer
 
-WhenStale = Literal["accept", "reject"]
-"""What to do with a good token while nobody can tell whether it was revoked."""
+WhenStale = Literal["accept", "reject", "introspect"]
+"""What to do with a good token while the picture cannot tell whether it was revoked: let it pass, refuse it, or ask the issuer
+about this one and refuse it when there is no answer."""
 
 FIRST_SYNC_SECONDS: Final = 2.0
 """How long the first requests of a process wait for the first picture, at most and only once."""
@@ -74,7 +76,9 @@ class FeedFollower:
         max_staleness: float,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        telling: Telling = NOBODY,
     ) -> None:
+        self._telling = telling
         self._credential = credential
         self._keys = keys
         self._max_staleness = max_staleness
@@ -93,6 +97,17 @@ class FeedFollower:
     def staleness(self) -> float:
         """Returns seconds since the picture was certainly complete; infinite before the first answer."""
         return self._monotonic() - self.fresh_until + self._max_staleness
+
+    @property
+    def complete_at(self) -> float:
+        """When the picture was certainly complete; minus infinity before the first answer."""
+        return self.fresh_until - self._max_staleness
+
+    def resume(self, state: PictureState, complete_at: float) -> None:
+        """Takes up the picture of an earlier process, complete as of `complete_at`, if this one was told nothing yet."""
+        if self.picture.version == 0 and self.picture.cursor is None:
+            self.picture.resume(state, self._wall())
+            self.fresh_until = complete_at + self._max_staleness
 
     def pass_stale(self, policy: WhenStale) -> None:
         """Returns when the policy is to accept in spite of a stale picture, or raises `RevocationsStale`."""
@@ -175,6 +190,7 @@ class FeedFollower:
         return cursor is None or (not told.snapshot and told.seq > before)
 
     def _note_answer(self, answer: FeedAnswer, sent_at: float) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=False))
         self.fresh_until = sent_at - answer.as_of_age + self._max_staleness
         self._first_sync.set()
         if self._warned and self._monotonic() < self.fresh_until:
@@ -186,6 +202,7 @@ class FeedFollower:
             self._jwks_version = answer.jwks_version
 
     def _note_failure(self, error: Exception) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=True))
         if isinstance(error, FeedOutOfStep):
             self.picture.forget_cursor()
         if isinstance(error, FetchFailed) and error.status == 401:

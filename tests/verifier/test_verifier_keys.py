@@ -125,6 +125,11 @@ FAULTS: list[tuple[str, str, Callable[[FakeIssuer], Reply]]] = [
     ("JWKS in a file", METADATA, lambda issuer: metadata(issuer, jwks_uri="file:///etc/passwd")),
     ("JWKS with a user", METADATA, lambda issuer: metadata(issuer, jwks_uri=with_user(issuer))),
     ("JWKS at no URL", METADATA, lambda issuer: metadata(issuer, jwks_uri="http://[")),
+    (
+        "introspection elsewhere",
+        METADATA,
+        lambda issuer: metadata(issuer, introspection_endpoint="https://evil.example/"),
+    ),
     ("feed elsewhere", METADATA, lambda issuer: metadata(issuer, revocation_feed_endpoint="https://evil.example/")),
 ]
 GZIP = (("Content-Encoding", "gzip"),)
