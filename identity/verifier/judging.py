@@ -139,7 +139,7 @@ class Judge:
         feed = self._feed
         if feed is not None:
             if seen.checked != feed.picture.version:
-                self._check_revoked(feed.picture, seen)
+                check_revoked(feed.picture, seen, self._expected.audience)
             if now >= feed.fresh_until:
                 self._pass_stale(feed, fingerprint, when_stale or self._when_stale)
         return seen.token
@@ -175,12 +175,13 @@ class Judge:
         if not self._introspector.allows(fingerprint):
             raise Undecided(fingerprint)
 
-    def _check_revoked(self, picture: Picture, seen: Seen) -> None:
-        """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
-        version = picture.version
-        if seen.revision < picture.head:
-            if seen.digests is None:
-                seen.digests = token_digests(seen.token, self._expected.audience)
-            if picture.revokes(seen.revision, seen.digests):
-                raise InvalidToken(Refusal.REVOKED)
-        seen.checked = version
+
+def check_revoked(picture: Picture, seen: Seen, audience: str) -> None:
+    """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
+    version = picture.version  # before the look: a rule that comes meanwhile has the token looked at once more
+    if seen.revision < picture.head:
+        if seen.digests is None:
+            seen.digests = token_digests(seen.token, audience)
+        if picture.revokes(seen.revision, seen.digests):
+            raise InvalidToken(Refusal.REVOKED)
+    seen.checked = version
