@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from threading import Lock
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from identity.verifier.claims import Expected, read_claims
+from identity.verifier.clocks import Clocks
 from identity.verifier.compact import read_key_id, split, to_bytes
 from identity.verifier.errors import InvalidToken, Refusal, RevocationsStale
 from identity.verifier.feed import FeedFollower, WhenStale
@@ -92,8 +92,7 @@ class Judge:
         introspector: Introspector | None,
         when_stale: WhenStale,
         cache_size: int,
-        clock: Callable[[], float],
-        monotonic: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._expected = expected
         self._keys = keys
@@ -101,8 +100,7 @@ class Judge:
         self._introspector = introspector
         self._when_stale: WhenStale = when_stale
         self._cache_size = cache_size
-        self._clock = clock
-        self._monotonic = monotonic
+        self._clock, self._monotonic = clocks
         self._memory = Memory(keys.generation, cache_size)
 
     @property
@@ -139,7 +137,7 @@ class Judge:
         feed = self._feed
         if feed is not None:
             if seen.checked != feed.picture.version:
-                self._check_revoked(feed.picture, seen)
+                check_revoked(feed.picture, seen, self._expected.audience)
             if now >= feed.fresh_until:
                 self._pass_stale(feed, fingerprint, when_stale or self._when_stale)
         return seen.token
@@ -175,12 +173,13 @@ class Judge:
         if not self._introspector.allows(fingerprint):
             raise Undecided(fingerprint)
 
-    def _check_revoked(self, picture: Picture, seen: Seen) -> None:
-        """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
-        version = picture.version
-        if seen.revision < picture.head:
-            if seen.digests is None:
-                seen.digests = token_digests(seen.token, self._expected.audience)
-            if picture.revokes(seen.revision, seen.digests):
-                raise InvalidToken(Refusal.REVOKED)
-        seen.checked = version
+
+def check_revoked(picture: Picture, seen: Seen, audience: str) -> None:
+    """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
+    version = picture.version  # before the look: a rule that comes meanwhile has the token looked at once more
+    if seen.revision < picture.head:
+        if seen.digests is None:
+            seen.digests = token_digests(seen.token, audience)
+        if picture.revokes(seen.revision, seen.digests):
+            raise InvalidToken(Refusal.REVOKED)
+    seen.checked = version

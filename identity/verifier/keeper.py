@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from identity.verifier.clocks import Clocks
 from identity.verifier.feed import FeedFollower
 from identity.verifier.jwks import KeySet
 from identity.verifier.snapshot import (
@@ -31,8 +31,8 @@ log = logging.getLogger("identity.verifier")
 
 
 class SnapshotKeeper:
-    """Keeps one file current with what `keys` and `feed` know. Ages are carried over by the wall clock, `wall`: the
-    monotonic one means nothing to another process."""
+    """Keeps one file current with what `keys` and `feed` know. Ages are carried over by the wall clock: the monotonic one
+    means nothing to another process."""
 
     def __init__(
         self,
@@ -40,15 +40,13 @@ class SnapshotKeeper:
         issuer: str,
         keys: KeySet,
         feed: FeedFollower | None,
-        wall: Callable[[], float],
-        monotonic: Callable[[], float],
+        clocks: Clocks,
     ) -> None:
         self._path = path
         self._issuer = issuer
         self._keys = keys
         self._feed = feed
-        self._wall = wall
-        self._monotonic = monotonic
+        self._wall, self._monotonic = clocks
         self._kept: tuple[object, ...] = self._stamp()
         self._writing = Lock()
         self._own: tuple[int, int, int] | None = None

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, get_args
 
 from identity.verifier.claims import Expected
+from identity.verifier.clocks import Clocks
 from identity.verifier.compact import read_key_id, split, to_bytes
 from identity.verifier.errors import KeysUnavailable, RevocationsStale, VerificationError
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
@@ -81,21 +82,12 @@ class Verifier:
         self._telling = telling = Telling(observer)
         self._is_observed = observer is not None
         self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic, telling)
-        self._feed = (
-            None
-            if credential is None
-            else FeedFollower(credential, self._keys, max_staleness, monotonic, clock, telling)
-        )
-        self._introspector = (
-            Introspector(credential, monotonic, telling) if isinstance(credential, Credential) else None
-        )
+        self._feed = _follower(credential, self._keys, max_staleness, monotonic, clock, telling)
+        self._introspector = _introspector(credential, monotonic, telling)
         expected = Expected(issuer, audience, leeway, revision=credential is not None)
-        self._judge = Judge(
-            expected, self._keys, self._feed, self._introspector, when_stale, cache_size, clock, monotonic
-        )
-        self._keeper = (
-            None if snapshot is None else SnapshotKeeper(snapshot, issuer, self._keys, self._feed, clock, monotonic)
-        )
+        clocks = Clocks(clock, monotonic)
+        self._judge = Judge(expected, self._keys, self._feed, self._introspector, when_stale, cache_size, clocks)
+        self._keeper = SnapshotKeeper(snapshot, issuer, self._keys, self._feed, clocks) if snapshot else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._client: IssuerClient | None = None
@@ -238,6 +230,24 @@ class Verifier:
         if loop is not None and self._process == os.getpid() and loop.is_running():
             asyncio.run_coroutine_threadsafe(_end(self._tasks, self._client), loop)
         self._client, self._tasks = None, ()
+
+
+def _follower(
+    credential: Credential | Anonymous | None,
+    keys: KeySet,
+    max_staleness: float,
+    monotonic: Callable[[], float],
+    clock: Callable[[], float],
+    telling: Telling,
+) -> FeedFollower | None:
+    return None if credential is None else FeedFollower(credential, keys, max_staleness, monotonic, clock, telling)
+
+
+def _introspector(
+    credential: Credential | Anonymous | None, monotonic: Callable[[], float], telling: Telling
+) -> Introspector | None:
+    """Only a credential may ask about tokens."""
+    return Introspector(credential, monotonic, telling) if isinstance(credential, Credential) else None
 
 
 async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | None) -> None:

@@ -54,12 +54,13 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an overridden path answers; `after` seconds, or never when it hangs until the issuer closes."""
+    """What an overridden path answers: nothing when it hangs until the issuer closes, or one byte every 0.05 s."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: tuple[tuple[str, str], ...] = ()
     hang: bool = False
+    trickles: bool = False
 
 
 @dataclass
@@ -221,8 +222,11 @@ def handler_of(issuer: FakeIssuer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body)
-            self.wfile.flush()
+            for piece in (bytes([byte]) for byte in reply.body) if reply.trickles else (reply.body,):
+                self.wfile.write(piece)
+                self.wfile.flush()
+                if reply.trickles and issuer.closed.wait(0.05):
+                    break
 
         def log_message(self, format: str, *args: object) -> None:
             """The tests' output is no access log."""

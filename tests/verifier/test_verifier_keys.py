@@ -114,6 +114,7 @@ FAULTS: list[tuple[str, str, Callable[[FakeIssuer], Reply]]] = [
     ("JWKS redirect", JWKS, lambda issuer: Reply(302, headers=(("Location", issuer.url + "/elsewhere"),))),
     ("JWKS with a private key", JWKS, private_jwks),
     ("JWKS with a duplicate kid", JWKS, lambda issuer: Reply(body=issuer.jwks(issuer.keys[0].jwk))),
+    ("JWKS trickles", JWKS, lambda issuer: Reply(body=issuer.jwks(), trickles=True)),
     ("JWKS hangs", JWKS, lambda issuer: Reply(hang=True)),
     ("metadata 404", METADATA, lambda issuer: Reply(404)),
     ("metadata redirect", METADATA, lambda issuer: Reply(301, headers=(("Location", "/elsewhere"),))),
