@@ -80,9 +80,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, object]:
-        """Tells that the process lives, and how fresh its keys are; it stays up while the issuer is down."""
+        """Tells that the process lives, and what it knows; `ready` once it can judge tokens, and for good: it stays up while
+        the issuer is down."""
         status = verifier.status()
-        return {"status": "ok", "keys": len(status.key_ids), "rules": status.rules}
+        return {"status": "ok", "ready": status.is_ready, "keys": len(status.key_ids), "rules": status.rules}
 
     @app.get("/me")
     async def me(token: Annotated[VerifiedToken, Security(guard)]) -> dict[str, object]:

@@ -132,14 +132,14 @@ def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes
     }
     return [
         Child("the identity server", server, f"{options.issuer}/health/ready", environment),
-        Child("resource_example", orders, lambda: _has_keys(options), orders_environment),
+        Child("resource_example", orders, lambda: _can_verify(options), orders_environment),
     ]
 
 
-def _has_keys(options: DevOptions) -> bool:
+def _can_verify(options: DevOptions) -> bool:
     """Whether the example service can verify already: it may have started before the server had anything to tell."""
     with suppress(OSError, ValueError), urlopen(f"{options.resource_url}/health", timeout=1) as answer:  # noqa: S310
-        return bool(json.load(answer)["keys"])
+        return bool(json.load(answer)["ready"])
     return False
 
 

@@ -81,6 +81,7 @@ class FeedFollower:
         self._telling = telling
         self._credential = credential
         self._keys = keys
+        keys.on_return = self._note_return
         self._max_staleness = max_staleness
         self._monotonic = monotonic
         self._wall = wall
@@ -90,7 +91,8 @@ class FeedFollower:
         self._warned = False
         self._instance = ""
         self._process = 0
-        self._first_sync = asyncio.Event()
+        self._first_sync, self._hurry = asyncio.Event(), asyncio.Event()
+        self._patience: asyncio.TimerHandle | None = None
         self.picture = Picture(keys.withdraw)
         self.fresh_until = float("-inf")
 
@@ -122,14 +124,29 @@ class FeedFollower:
         waited = self._process == os.getpid() and self._first_sync.is_set()
         if self._process != os.getpid():
             self._process, self._instance = os.getpid(), secrets.token_hex(16)
-        self._first_sync = asyncio.Event()
+        self._first_sync, self._hurry, self._patience = asyncio.Event(), asyncio.Event(), None
         if waited or self._monotonic() < self.fresh_until:
             self._first_sync.set()
-        asyncio.get_running_loop().call_later(FIRST_SYNC_SECONDS, self._first_sync.set)
+        else:
+            self._be_patient()
+
+    def _note_return(self) -> None:
+        """An issuer that is back, and gave its keys, will give the feed too: nobody waits out a pause, and requests wait a
+        moment for the picture. Or else a revoked token is accepted right after issuer and service were started together."""
+        if self._monotonic() >= self.fresh_until:
+            self._be_patient()
+            self._hurry.set()
+
+    def _be_patient(self) -> None:
+        """Has requests wait for the picture, for a moment."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._first_sync.clear()
+        self._patience = asyncio.get_running_loop().call_later(FIRST_SYNC_SECONDS, self._first_sync.set)
 
     @property
     def awaits_first_sync(self) -> bool:
-        """True until the picture is there, for `FIRST_SYNC_SECONDS` after the start at most."""
+        """True until the picture is there, for `FIRST_SYNC_SECONDS` after the start, or an issuer's return, at most."""
         return not self._first_sync.is_set()
 
     async def first_sync(self) -> None:
@@ -143,16 +160,29 @@ class FeedFollower:
             tasks.create_task(self._keep_telling(client))
 
     async def _keep_telling(self, client: IssuerClient) -> None:
-        """A rotation waits until every verifier holds the next key; the waiting poll would say so up to 25 s later."""
+        """A rotation waits until every verifier holds the next key; the poll under way would say so up to 25 s later."""
+        told = self._keys.kids
         while True:
-            await self._keys.changed.wait()
-            self._keys.changed.clear()
-            with suppress(Exception):  # the next poll says it again
-                async with asyncio.timeout(FIRST_SYNC_SECONDS):
-                    feed, cursor = (await client.metadata()).feed, self.picture.cursor
-                    if feed is not None and cursor is not None:
-                        address = self._address(feed, cursor, wait=0)
-                        await client.get(address, limit=MAX_ANSWER_BYTES, headers=self._headers())
+            await self._keys.fetched.wait()
+            self._keys.fetched.clear()
+            if self._keys.kids != told:
+                told = self._keys.kids
+                await self._tell_keys(client)
+
+    async def _tell_keys(self, client: IssuerClient) -> None:
+        with suppress(Exception):  # the next poll says it again
+            async with asyncio.timeout(FIRST_SYNC_SECONDS):
+                feed, cursor = (await client.metadata()).feed, self.picture.cursor
+                if feed is not None and cursor is not None:
+                    address = self._address(feed, cursor, wait=0)
+                    await client.get(address, limit=MAX_ANSWER_BYTES, headers=self._headers())
+
+    async def _pause(self) -> None:
+        """Waits before the next attempt, unless there is reason to believe that it will succeed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._backoff.next()):
+                await self._hurry.wait()
+        self._hurry.clear()
 
     async def _keep_polling(self, client: IssuerClient) -> None:
         """Failures and answers that say nothing too soon are followed by a growing pause."""
@@ -165,12 +195,12 @@ class FeedFollower:
             except Exception as error:  # the next poll may succeed; a follower that died would revoke nothing any more
                 eventful, fresh_metadata = False, True
                 self._note_failure(error)
-                await asyncio.sleep(self._backoff.next())
+                await self._pause()
                 continue
             if eventful or self._monotonic() - sent_at >= _IDLE_SECONDS:
                 self._backoff.reset()
             else:
-                await asyncio.sleep(self._backoff.next())
+                await self._pause()
 
     async def _poll(self, client: IssuerClient, sent_at: float, fresh_metadata: bool) -> bool:
         """Asks once and takes the answer over. Returns whether it brought something new."""
@@ -196,6 +226,8 @@ class FeedFollower:
         if self._warned and self._monotonic() < self.fresh_until:
             self._warned = False
             log.warning("the revocation feed answers again")
+        if self._keys.is_failing:
+            self._keys.refresh_soon()
         if answer.jwks_version != self._jwks_version:
             if self._jwks_version is not None:
                 self._keys.refresh_soon()

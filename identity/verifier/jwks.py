@@ -38,7 +38,8 @@ class KeySet:
     """The keys of one issuer. All times are of the monotonic clock handed in.
 
     `usable_until` is when the keys are too old to be believed; `generation` changes whenever a key comes or goes, so that
-    whoever remembers something about a key can forget it; `changed` is set then, too.
+    whoever remembers something about a key can forget it. `fetched` is set after every good answer; `on_return` is called in
+    the very step in which an issuer gave its keys that had not, or not yet, before any token is judged by them.
     """
 
     def __init__(self, limits: KeyLimits, monotonic: Callable[[], float], telling: Telling = NOBODY) -> None:
@@ -54,10 +55,17 @@ class KeySet:
         self._pause = 0.0
         self._last_search = _never
         self._failure: str | None = None
+        self._is_first = True
         self.fetched_at = _never
         self.usable_until = _never
         self.generation = 0
-        self.changed = asyncio.Event()
+        self.fetched = asyncio.Event()
+        self.on_return: Callable[[], None] = lambda: None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last fetch failed, and the next one waits."""
+        return self._failure is not None
 
     @property
     def kids(self) -> tuple[str, ...]:
@@ -130,7 +138,7 @@ class KeySet:
         """Starts over with the connections of another event loop or process; the keys stay."""
         self._client = client
         self._flight = None
-        self._wake, self.changed = asyncio.Event(), asyncio.Event()
+        self._wake, self.fetched = asyncio.Event(), asyncio.Event()
         self._pause = 0.0
 
     def under_way(self) -> tuple[asyncio.Task[None], ...]:
@@ -188,7 +196,10 @@ class KeySet:
             log.warning("the keys of the issuer could not be fetched: %s", self._failure)
             self._telling.tell(lambda observer: observer.keys_fetched(failed=True))
         else:
-            self._failure = None
+            if self._is_first or self._failure is not None:
+                self.on_return()
+            self._is_first, self._failure = False, None
+            self.fetched.set()
             self._backoff.reset()
             self._telling.tell(lambda observer: observer.keys_fetched(failed=False))
             self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
@@ -211,4 +222,3 @@ class KeySet:
         if usable != self._keys:  # keys are compared by their numbers
             self._keys = usable
             self.generation += 1
-            self.changed.set()

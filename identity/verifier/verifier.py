@@ -43,6 +43,11 @@ class VerifierStatus:
     unknown_rules: int
     remembered_tokens: int
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether tokens can be judged: keys are there, and the first picture of the feed, where one is followed."""
+        return bool(self.key_ids) and (self.feed_staleness is None or self.feed_staleness < float("inf"))
+
 
 class Verifier:
     """Verifies access tokens of one issuer for one audience, locally.
@@ -104,7 +109,7 @@ class Verifier:
                 read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
                 self.start()
             if self._feed is not None and self._feed.awaits_first_sync:
-                await self._feed.first_sync()
+                await self._first_sync()
             try:
                 verified = self._judge.judge(token, when_stale)
             except Undecided:
@@ -195,10 +200,15 @@ class Verifier:
                 if verified := self._judge.judge(token, when_stale):
                     return verified
                 await self._keys.find(read_key_id(split(to_bytes(token))[0]))
+                await self._first_sync()  # keys that are there at last do not say yet who is revoked
             except Undecided as question:
                 assert self._introspector is not None
                 await self._introspector.ask(token, question.fingerprint)
         return self._verify_now(token, when_stale)
+
+    async def _first_sync(self) -> None:
+        if self._feed is not None:
+            await self._feed.first_sync()
 
     def _verify_now(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
         loop, feed = self._loop, self._feed

@@ -8,9 +8,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import pytest
-from fake_issuer import FEED, FakeIssuer, Reply
+from fake_issuer import FEED, JWKS, METADATA, FakeIssuer, Reply
 
-from identity.verifier import ANONYMOUS, InvalidToken, Refusal, RevocationsStale, Verifier
+from identity.verifier import ANONYMOUS, InvalidToken, KeysUnavailable, Refusal, RevocationsStale, Verifier
+from identity.verifier.feed import FIRST_SYNC_SECONDS
 from identity.verifier.profile import RuleKind
 
 Make = Callable[..., Verifier]
@@ -115,3 +116,37 @@ async def test_silence_and_recovery_are_logged_once_each(
     assert len(said) == 2
     assert "silent" in said[0]
     assert "again" in said[1]
+
+
+async def test_no_revoked_token_is_accepted_when_issuer_and_service_come_up_together(
+    verifier_of: Make, issuer: FakeIssuer
+) -> None:
+    """I2: keys that are there and a picture that is not, for as long as the pauses between polls are: then `accept` would let
+    a revoked token in, right after a restart of everything."""
+    for path in (METADATA, JWKS, FEED):
+        issuer.fail(path, Reply(503))
+    token = issuer.mint(sub="bob")
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    verifiers = [verifier_of(credential=ANONYMOUS, when_stale="accept") for _ in range(8)]
+    for verifier in verifiers:
+        verifier.start()
+    await asyncio.sleep(FIRST_SYNC_SECONDS + 1)  # nobody waits for a first picture any more, and the pauses are long
+    for path in (METADATA, JWKS, FEED):
+        issuer.recover(path)
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(until_refused(verifier, token) for verifier in verifiers))
+
+
+async def until_refused(verifier: Verifier, token: str) -> None:
+    """Shows a revoked token until it is refused for that; it may never be accepted."""
+    while True:
+        try:
+            await verifier.verify(token)
+        except KeysUnavailable:
+            await asyncio.sleep(0.005)
+        except InvalidToken as error:
+            if error.code != Refusal.REVOKED:
+                raise
+            return
+        else:
+            raise AssertionError("a revoked token was accepted")
