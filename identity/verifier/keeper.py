@@ -13,6 +13,7 @@ from identity.verifier.clocks import Clocks
 from identity.verifier.feed import FeedFollower
 from identity.verifier.jwks import KeySet
 from identity.verifier.snapshot import (
+    MAX_SNAPSHOT_RULES,
     KnownKeys,
     KnownPicture,
     Snapshot,
@@ -42,6 +43,8 @@ class SnapshotKeeper:
         feed: FeedFollower | None,
         clocks: Clocks,
     ) -> None:
+        if os.name != "posix":
+            raise ValueError("a snapshot needs files that belong to somebody")
         self._path = path
         self._issuer = issuer
         self._keys = keys
@@ -115,7 +118,7 @@ class SnapshotKeeper:
     def _snapshot(self) -> Snapshot:
         keys, feed = self._keys, self._feed
         known = KnownKeys(self._on_the_wall(keys.fetched_at), keys.held) if keys.held else None
-        state = None if feed is None else feed.picture.state()
+        state = None if feed is None or len(feed.picture) > MAX_SNAPSHOT_RULES else feed.picture.state()
         picture = None
         if feed is not None and state is not None and feed.complete_at != _never:
             picture = KnownPicture(self._on_the_wall(feed.complete_at), state)

@@ -24,7 +24,9 @@ from identity.verifier.public_keys import read_jwks, write_jwks
 from identity.verifier.revocations import PictureState
 
 MAX_SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
-"""About 200,000 rules. A larger picture is not kept: the keys are, and the picture comes from the feed as without a file."""
+
+MAX_SNAPSHOT_RULES: Final = 150_000
+"""About 6 MB. A larger picture is not kept: the keys are, and the picture comes from the feed as without a file."""
 
 _FORMAT: Final = 1
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO

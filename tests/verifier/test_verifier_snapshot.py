@@ -410,6 +410,20 @@ async def test_running_verifier_is_never_moved_back(verifier_of: Make, issuer: F
     assert await refusal(verifier, issuer.mint(sub="carol", rev=0)) == Refusal.REVOKED
 
 
+async def test_picture_of_too_many_rules_is_not_kept(
+    verifier_of: Make, issuer: FakeIssuer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copying and writing it would cost more than asking for it again."""
+    monkeypatch.setattr("identity.verifier.keeper.MAX_SNAPSHOT_RULES", 1)
+    for name in ("bob", "carol"):
+        issuer.revoke(RuleKind.SUBJECT, name)
+    async with verifier_of(credential=ANONYMOUS, snapshot=path) as verifier:
+        await verifier.verify(issuer.mint())
+    stored = read_snapshot(path, issuer.url)
+    assert stored.picture is None
+    assert stored.keys is not None
+
+
 async def test_picture_too_large_for_the_file_is_left_out_and_the_keys_stay(
     issuer: FakeIssuer, path: Path, written: dict[str, object]
 ) -> None:
