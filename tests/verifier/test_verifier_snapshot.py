@@ -367,6 +367,24 @@ async def test_worker_that_knows_less_takes_nothing_back(verifier_of: Make, issu
     assert stored.keys is not None
 
 
+@pytest.mark.usefixtures("written")
+async def test_what_another_worker_wrote_outlives_every_later_write(
+    verifier_of: Make, issuer: FakeIssuer, path: Path
+) -> None:
+    """K06: also the second write of a worker that never heard of it."""
+    async with verifier_of(snapshot=path) as without_feed:
+        await without_feed.verify(issuer.mint())
+        write_ahead(path, issuer, seq=7)
+        for name in ("one", "two", "three"):
+            without_feed._keys.withdraw(rule_digest(RuleKind.KEY, name))
+            assert without_feed._keeper is not None
+            await without_feed._keeper.flush()
+    stored = read_snapshot(path, issuer.url)
+    assert stored.picture is not None
+    assert stored.picture.state.seq == 7
+    assert {rule_digest(RuleKind.KEY, name) for name in ("lost", "one", "two", "three")} <= stored.withdrawn
+
+
 def write_ahead(path: Path, issuer: FakeIssuer, seq: int) -> None:
     """What a worker that has come further writes."""
     stored = read_snapshot(path, issuer.url)
