@@ -6,6 +6,7 @@ This is the file to copy from. Start it with `uvicorn resource_example.app:creat
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, Security
@@ -20,17 +21,20 @@ SCOPES = {"orders:read": "See orders", "orders:write": "Place orders"}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where this service is and whom it trusts. `cooldown` in seconds: how often an unknown key id may cause a fetch."""
+    """Where this service is and whom it trusts. `cooldown` in seconds: how often an unknown key id may cause a fetch.
+    `snapshot` is a file with which the service starts while the issuer is down."""
 
     issuer: str = "http://127.0.0.1:8000"
     audience: str = "http://127.0.0.1:8001"
     credential: str | None = None
     feed: str | None = None
     cooldown: float = JWKS_COOLDOWN
+    snapshot: Path | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Reads ORDERS_ISSUER, ORDERS_AUDIENCE, ORDERS_CREDENTIAL (`id:secret`), ORDERS_FEED and ORDERS_COOLDOWN."""
+        """Reads ORDERS_ISSUER, ORDERS_AUDIENCE, ORDERS_CREDENTIAL (`id:secret`), ORDERS_FEED, ORDERS_COOLDOWN and
+        ORDERS_SNAPSHOT."""
         default = cls()
         return cls(
             issuer=environment.get("ORDERS_ISSUER") or default.issuer,
@@ -38,6 +42,7 @@ class Settings:
             credential=environment.get("ORDERS_CREDENTIAL") or None,
             feed=environment.get("ORDERS_FEED") or None,
             cooldown=float(environment.get("ORDERS_COOLDOWN") or default.cooldown),
+            snapshot=Path(path) if (path := environment.get("ORDERS_SNAPSHOT")) else None,
         )
 
     def verifier(self) -> Verifier:
@@ -45,7 +50,9 @@ class Settings:
         client_id, _, secret = (self.credential or "").partition(":")
         anonymous = ANONYMOUS if self.feed == "anonymous" else None
         credential = Credential(client_id, secret) if client_id else anonymous
-        return Verifier(self.issuer, self.audience, credential=credential, cooldown=self.cooldown)
+        return Verifier(
+            self.issuer, self.audience, credential=credential, cooldown=self.cooldown, snapshot=self.snapshot
+        )
 
 
 class NewOrder(BaseModel):

@@ -16,7 +16,6 @@ from typing import Final, Literal
 from urllib.parse import quote_plus, urlencode
 
 from identity.verifier.backoff import Backoff
-from identity.verifier.errors import RevocationsStale
 from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
 from identity.verifier.observer import NOBODY, Telling
@@ -111,13 +110,11 @@ class FeedFollower:
             self.picture.resume(state, self._wall())
             self.fresh_until = complete_at + self._max_staleness
 
-    def pass_stale(self, policy: WhenStale) -> None:
-        """Returns when the policy is to accept in spite of a stale picture, or raises `RevocationsStale`."""
+    def note_stale(self, policy: WhenStale) -> None:
+        """Logs that the picture is too old and what is done about it, once until it is fresh again."""
         if not self._warned:
             self._warned = True
             log.warning("the revocation feed is silent for more than %s s; policy: %s", self._max_staleness, policy)
-        if policy == "reject":
-            raise RevocationsStale
 
     def attach(self) -> None:
         """Starts over in another event loop or process. The picture stays; whoever waits for the first one waits anew."""

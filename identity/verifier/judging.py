@@ -165,10 +165,11 @@ class Judge:
         return Seen(token, token.expires_at + self._expected.leeway, revision)
 
     def _pass_stale(self, feed: FeedFollower, fingerprint: bytes, policy: WhenStale) -> None:
-        feed.pass_stale(policy)
-        if policy != "introspect":
+        """Returns when the policy lets the token pass, or raises; one that nobody knows is the strictest."""
+        feed.note_stale(policy)
+        if policy == "accept":
             return
-        if self._introspector is None:
+        if policy != "introspect" or self._introspector is None:
             raise RevocationsStale
         if not self._introspector.allows(fingerprint):
             raise Undecided(fingerprint)

@@ -13,12 +13,15 @@ from identity.verifier.clocks import Clocks
 from identity.verifier.feed import FeedFollower
 from identity.verifier.jwks import KeySet
 from identity.verifier.snapshot import (
+    MAX_SNAPSHOT_RULES,
+    FileVersion,
     KnownKeys,
     KnownPicture,
     Snapshot,
     SnapshotUnusable,
     newest_of,
     read_snapshot,
+    version_of,
     write_snapshot,
 )
 
@@ -42,6 +45,8 @@ class SnapshotKeeper:
         feed: FeedFollower | None,
         clocks: Clocks,
     ) -> None:
+        if os.name != "posix":
+            raise ValueError("a snapshot needs files that belong to somebody")
         self._path = path
         self._issuer = issuer
         self._keys = keys
@@ -49,7 +54,7 @@ class SnapshotKeeper:
         self._wall, self._monotonic = clocks
         self._kept: tuple[object, ...] = self._stamp()
         self._writing = Lock()
-        self._own: tuple[int, int, int] | None = None
+        self._last: tuple[FileVersion, Snapshot] | None = None
         self._failing = False
 
     def start_over(self) -> None:
@@ -99,23 +104,23 @@ class SnapshotKeeper:
 
     def _write(self, ours: Snapshot) -> None:
         with self._writing:
-            theirs = self._of_others()
-            write_snapshot(self._path, ours if theirs is None else newest_of(ours, theirs, self._wall()))
-            self._own = _identity(self._path)
+            stored = self._stored()
+            told = ours if stored is None else newest_of(ours, stored, self._wall())
+            self._last = write_snapshot(self._path, told), told
 
-    def _of_others(self) -> Snapshot | None:
-        """Returns what another worker wrote since we last did; absent when there is nothing we must not take back."""
+    def _stored(self) -> Snapshot | None:
+        """Returns what the file tells, from memory if nobody wrote it since we did; absent when that is worth nothing."""
         try:
-            if _identity(self._path) != self._own:
-                return read_snapshot(self._path, self._issuer)
+            if self._last is not None and version_of(os.lstat(self._path)) == self._last[0]:
+                return self._last[1]
+            return read_snapshot(self._path, self._issuer)
         except (SnapshotUnusable, OSError):
-            pass
-        return None
+            return None
 
     def _snapshot(self) -> Snapshot:
         keys, feed = self._keys, self._feed
         known = KnownKeys(self._on_the_wall(keys.fetched_at), keys.held) if keys.held else None
-        state = None if feed is None else feed.picture.state()
+        state = None if feed is None or len(feed.picture) > MAX_SNAPSHOT_RULES else feed.picture.state()
         picture = None
         if feed is not None and state is not None and feed.complete_at != _never:
             picture = KnownPicture(self._on_the_wall(feed.complete_at), state)
@@ -133,8 +138,3 @@ class SnapshotKeeper:
         """Returns when that was on our monotonic clock: never, if it claims to be still to come. The wall clock jumped."""
         age = self._wall() - moment
         return self._monotonic() - age if age >= 0 else _never
-
-
-def _identity(path: Path) -> tuple[int, int, int]:
-    status = os.lstat(path)
-    return status.st_ino, status.st_mtime_ns, status.st_size

@@ -24,7 +24,11 @@ from identity.verifier.public_keys import read_jwks, write_jwks
 from identity.verifier.revocations import PictureState
 
 MAX_SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
-"""About 200,000 rules. A larger picture is not kept: the keys are, and the picture comes from the feed as without a file."""
+
+MAX_SNAPSHOT_RULES: Final = 150_000
+"""About 6 MB. A larger picture is not kept: the keys are, and the picture comes from the feed as without a file."""
+
+FileVersion = tuple[int, int, int]
 
 _FORMAT: Final = 1
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -76,7 +80,12 @@ def read_snapshot(path: Path, issuer: str) -> Snapshot:
         raise SnapshotUnusable(f"it is damaged ({type(error).__name__})") from error
 
 
-def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+def version_of(status: os.stat_result) -> FileVersion:
+    """Returns what tells one version of a file from the next."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> FileVersion:
     """Puts the file in place in one step, readable by its owner only, or raises `OSError` and leaves what was there."""
     body = _body(snapshot)
     if len(body) > MAX_SNAPSHOT_BYTES:
@@ -88,10 +97,12 @@ def write_snapshot(path: Path, snapshot: Snapshot) -> None:
             file.write(body)
             file.flush()
             os.fsync(descriptor)
+            version = version_of(os.fstat(descriptor))
         temporary.replace(path)  # a link that stands there is replaced, not followed
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return version
 
 
 def newest_of(ours: Snapshot, theirs: Snapshot, now: float) -> Snapshot:

@@ -79,8 +79,10 @@ def test_swagger_offers_the_authorize_button_with_blank_client_fields(service: T
 def test_settings_come_from_the_environment() -> None:
     names = {"ISSUER": "https://id.example", "AUDIENCE": "https://o.example", "CREDENTIAL": "orders:se:cret"}
     environment = {f"ORDERS_{name}": value for name, value in names.items()}
-    settings = Settings.from_environment({**environment, "ORDERS_COOLDOWN": "2.5", "ORDERS_FEED": ""})
-    assert settings == Settings("https://id.example", "https://o.example", "orders:se:cret", None, 2.5)
+    more = {"ORDERS_COOLDOWN": "2.5", "ORDERS_FEED": "", "ORDERS_SNAPSHOT": "/var/lib/orders/keys"}
+    settings = Settings.from_environment({**environment, **more})
+    snapshot = Path("/var/lib/orders/keys")
+    assert settings == Settings("https://id.example", "https://o.example", "orders:se:cret", None, 2.5, snapshot)
     assert Settings.from_environment({}) == Settings()
     assert settings.verifier().status().feed_staleness is not None
     assert Settings().verifier().status().feed_staleness is None

@@ -367,6 +367,24 @@ async def test_worker_that_knows_less_takes_nothing_back(verifier_of: Make, issu
     assert stored.keys is not None
 
 
+@pytest.mark.usefixtures("written")
+async def test_what_another_worker_wrote_outlives_every_later_write(
+    verifier_of: Make, issuer: FakeIssuer, path: Path
+) -> None:
+    """K06: also the second write of a worker that never heard of it."""
+    async with verifier_of(snapshot=path) as without_feed:
+        await without_feed.verify(issuer.mint())
+        write_ahead(path, issuer, seq=7)
+        for name in ("one", "two", "three"):
+            without_feed._keys.withdraw(rule_digest(RuleKind.KEY, name))
+            assert without_feed._keeper is not None
+            await without_feed._keeper.flush()
+    stored = read_snapshot(path, issuer.url)
+    assert stored.picture is not None
+    assert stored.picture.state.seq == 7
+    assert {rule_digest(RuleKind.KEY, name) for name in ("lost", "one", "two", "three")} <= stored.withdrawn
+
+
 def write_ahead(path: Path, issuer: FakeIssuer, seq: int) -> None:
     """What a worker that has come further writes."""
     stored = read_snapshot(path, issuer.url)
@@ -408,6 +426,20 @@ async def test_running_verifier_is_never_moved_back(verifier_of: Make, issuer: F
     assert verifier.status().feed_cursor == "e1.3"
     assert verifier.status().keys_age < age + 5
     assert await refusal(verifier, issuer.mint(sub="carol", rev=0)) == Refusal.REVOKED
+
+
+async def test_picture_of_too_many_rules_is_not_kept(
+    verifier_of: Make, issuer: FakeIssuer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copying and writing it would cost more than asking for it again."""
+    monkeypatch.setattr("identity.verifier.keeper.MAX_SNAPSHOT_RULES", 1)
+    for name in ("bob", "carol"):
+        issuer.revoke(RuleKind.SUBJECT, name)
+    async with verifier_of(credential=ANONYMOUS, snapshot=path) as verifier:
+        await verifier.verify(issuer.mint())
+    stored = read_snapshot(path, issuer.url)
+    assert stored.picture is None
+    assert stored.keys is not None
 
 
 async def test_picture_too_large_for_the_file_is_left_out_and_the_keys_stay(

@@ -80,6 +80,14 @@ async def test_rejecting_verifier_rejects_until_the_feed_is_back(verifier_of: Ma
     await verifier.verify(token)
 
 
+async def test_policy_nobody_knows_rejects(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """I5: a misspelt word must not be the loosest policy."""
+    issuer.fail(FEED, Reply(503))
+    verifier = verifier_of(credential=ANONYMOUS)
+    with pytest.raises(RevocationsStale):
+        await verifier.verify(issuer.mint(), when_stale="rejects")  # type: ignore[arg-type]
+
+
 async def test_picture_never_seen_counts_as_stale(verifier_of: Make, issuer: FakeIssuer) -> None:
     issuer.fail(FEED, Reply(503))
     verifier = verifier_of(credential=ANONYMOUS, when_stale="reject")
