@@ -72,6 +72,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("identity.cli",),
     "argon2": ("identity.accounts.passwords",),
     "pydantic": ("identity.settings", "resource_example"),
+    "pytest": ("identity.testing.plugin",),
 }
 """Who may use a library at all."""
 
