@@ -76,6 +76,16 @@ class LocalIssuer:
         return self._keys[1]
 
     @property
+    def previous(self) -> tuple[SigningKey, ...]:
+        """The keys that signed before and are still published, the latest first."""
+        return tuple(self._keys[2:])
+
+    @property
+    def revision(self) -> int:
+        """The head of the feed, which a token minted now carries as `rev`."""
+        return self._feed.head
+
+    @property
     def stranger(self) -> SigningKey:
         """A key this issuer never published: an attacker's."""
         return signing_key(_STRANGER)
@@ -184,7 +194,7 @@ class LocalIssuer:
         issued_at = min(now, expires_at - min(LIFETIME, max(expires_in, 1)))
         ids = {"iss": self.url, "aud": self.audience, "client_id": "demo"}
         unique = {"jti": secrets.token_urlsafe(16), GRANT_CLAIM: secrets.token_urlsafe(16)}
-        return {**ids, **unique, "iat": issued_at, "exp": expires_at, REVISION_CLAIM: self._feed.head}
+        return {**ids, **unique, "iat": issued_at, "exp": expires_at, REVISION_CLAIM: self.revision}
 
     def _new_key(self) -> SigningKey:
         self._made += 1

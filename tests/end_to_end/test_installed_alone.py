@@ -148,3 +148,13 @@ def test_the_testing_extra_brings_the_fixtures(wheel, tmp_path):
     command = [str(python), "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_orders.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_base_install_can_check_a_service(wheel, tmp_path):
+    """It says that nothing listens, without one library of the server."""
+    python = install(wheel, tmp_path / "checking")
+    asked = ["check-resource", "http://127.0.0.1:1/", "--audience", "a", "--wait", "0", "--issuer-port", "0"]
+    program = [str(python.parent / "identity"), *asked]
+    done = subprocess.run(program, cwd="/", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "identity: nothing answers at http://127.0.0.1:1/"
