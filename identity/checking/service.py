@@ -66,8 +66,8 @@ class Service:
         try:
             self._write(connection, request)
             response = connection.getresponse()
-            body = response.read(_MAX_BODY)
-            return Answer(response.status, ", ".join(response.headers.get_all("WWW-Authenticate", [])), body)
+            challenge = ", ".join(response.headers.get_all("WWW-Authenticate", []))
+            return Answer(response.status, challenge, _beginning(response))
         except TimeoutError:
             return Answer(SILENT)
         except (OSError, http.client.HTTPException):
@@ -92,6 +92,14 @@ class Service:
         if self._tls is not None:
             return http.client.HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=self._tls)
         return http.client.HTTPConnection(host, port, timeout=ANSWER_SECONDS)
+
+
+def _beginning(response: http.client.HTTPResponse) -> bytes:
+    """Returns the body, as far as it comes: a stream that never ends has been answered all the same."""
+    try:
+        return response.read(_MAX_BODY)
+    except (OSError, http.client.HTTPException):
+        return b""
 
 
 def _address(url: str) -> SplitResult:

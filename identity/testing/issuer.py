@@ -59,6 +59,7 @@ class LocalIssuer:
         self._feed: Final = LocalFeed(self.current.kid)
         self._faults: dict[str | None, int] = {}
         self._recovered = threading.Event()
+        self._counting = threading.Lock()
 
     @property
     def url(self) -> str:
@@ -211,7 +212,8 @@ class LocalIssuer:
 
     def _respond(self, target: str) -> Reply | None:
         asked = urlsplit(target)
-        self.requests[asked.path] += 1
+        with self._counting:
+            self.requests[asked.path] += 1
         status = self._faults.get(asked.path, self._faults.get(None))
         if status == _SILENT:
             self._recovered.wait()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,41 +28,44 @@ ROOT = Path(__file__).parents[2]
 IDENTITY = [sys.executable, "-m", "identity.cli.main"]
 
 
-def check_resource(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command of the server's installation."""
-    program = [*IDENTITY, "check-resource", *arguments]
-    return subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120)
+def documented(issuer_port: int, port: int) -> tuple[dict[str, str], list[str]]:
+    """Returns the environment of the example service and the arguments of the check, as docs/check-resource.md has them."""
+    page = (ROOT / "docs/check-resource.md").read_text(encoding="utf-8")
+    page = page.replace("127.0.0.1:9400", f"127.0.0.1:{issuer_port}").replace("127.0.0.1:8002", f"127.0.0.1:{port}")
+    (exports,) = re.findall(r"^ *export (.*)$", page, re.M)
+    (command_line,) = re.findall(r"^ *uv run identity (.*)$", page, re.M)
+    return dict(pair.split("=", 1) for pair in exports.split()), shlex.split(command_line)
 
 
 def options(issuer_port: int) -> tuple[str, ...]:
     return ("--audience", AUDIENCE, "--scope", SCOPE, "--issuer-port", str(issuer_port))
 
 
-@pytest.fixture
-def orders(issuer_port: int) -> Iterator[str]:
-    """The example service as a process of its own, told to trust the throw-away issuer and to follow its feed."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
-    trusted = {
-        "ORDERS_ISSUER": f"http://127.0.0.1:{issuer_port}",
-        "ORDERS_AUDIENCE": AUDIENCE,
-        "ORDERS_FEED": "anonymous",
-    }
+@contextmanager
+def example_service(port: int, environment: dict[str, str]) -> Iterator[None]:
+    """Runs the example service as a process of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "resource_example", "--port", port],
-        env={**os.environ, **trusted},
+        [sys.executable, "-m", "resource_example", "--port", str(port)],
+        env={**os.environ, **environment},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    yield f"http://127.0.0.1:{port}/orders"
-    process.terminate()
-    process.wait(10)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
-def test_nothing_is_found_in_the_example_service(orders, issuer_port):
-    """Not even a hint, and nothing is left out: it follows the feed."""
-    done = check_resource(orders, *options(issuer_port), "--json")
+def test_nothing_is_found_in_the_example_service(issuer_port):
+    """As the page says it: not even a hint, and nothing is left out, because it follows the feed."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment, arguments = documented(issuer_port, port)
+    with example_service(port, environment):
+        program = [*IDENTITY, *arguments, "--issuer-port", str(issuer_port), "--json"]
+        done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=120)
     findings = json.loads(done.stdout)
     assert [finding for finding in findings if finding["verdict"] != "ok"] == []
     assert done.returncode == 0

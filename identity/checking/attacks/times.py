@@ -50,8 +50,8 @@ def exp_no_number(material: Material) -> str:
 
 
 def exp_fraction(material: Material) -> str:
-    """exp is no whole number"""
-    return material.token(exp=material.now + LIFETIME + 0.5)
+    """expired five minutes ago, and exp is no whole number"""
+    return material.token(iat=material.now - _PAST - LIFETIME, exp=material.now - _PAST - 0.5)
 
 
 def exp_infinite(material: Material) -> str:
@@ -97,7 +97,7 @@ ATTACKS: Final = (
     Attack("V07", exp_false),
     Attack("V07", exp_no_number),
     Attack("V07", exp_text, Level.SHOULD),
-    Attack("V07", exp_fraction, Level.SHOULD),
+    Attack("V07", exp_fraction),
     Attack("V07", exp_infinite, Level.SHOULD),
     Attack("V07", exp_year_9999, Level.SHOULD),
     Attack("V07", exp_beyond_any_calendar, Level.SHOULD),
