@@ -74,7 +74,7 @@ def storm(bench: Bench) -> Iterator[Finding]:
     yield expect("unknown-kid-storm", "V17", Level.MUST, says, f"at most {STORM_FETCHES}", got, is_met)
 
 
-def malformed_storm(bench: Bench) -> Iterator[Finding]:
+def nonsense_storm(bench: Bench) -> Iterator[Finding]:
     """Checks that text which is no token at all makes nobody fetch keys (V17)."""
     before = bench.issuer.requests[JWKS_PATH]
     for number in range(STORM):
@@ -151,5 +151,5 @@ def _error(answer: Answer) -> str:
     return str(body.get("error", "")) if isinstance(body, dict) else ""
 
 
-TRIALS: Final = (spellings, rotation, malformed_storm, revocations, withdrawal, storm)
+TRIALS: Final = (spellings, rotation, nonsense_storm, revocations, withdrawal, storm)
 """In this order, after the attacks. The storm is last: after it, a service may rightly not look for keys for a while."""

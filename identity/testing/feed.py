@@ -12,7 +12,8 @@ from identity.testing.keys import base64url, to_json
 from identity.testing.loopback import Reply
 from identity.verifier.profile import FEED_MAX_WAIT, RuleKind, rule_digest
 
-_CURSOR: Final = re.compile(r"([\w-]{1,64})\.(\d{1,18})")
+_CURSOR: Final = re.compile(r"(.*)\.([0-9]{1,18})", re.DOTALL)
+_SECONDS: Final = re.compile(r"(?=.*[0-9])[0-9]*\.?[0-9]*")
 _MALFORMED: Final = Reply(400, to_json({"error": "invalid_request"}))
 
 
@@ -45,19 +46,15 @@ class LocalFeed:
 
     def answer(self, asked: Mapping[str, str]) -> Reply | None:
         """Answers a poll, when there is something to tell or its time is over; never once the issuer has stopped."""
-        try:
-            wait = float(asked.get("wait", "0"))
-        except ValueError:
-            return _MALFORMED
-        cursor = _CURSOR.fullmatch(asked["cursor"]) if "cursor" in asked else None
-        if not 0 <= wait <= FEED_MAX_WAIT or ("cursor" in asked and cursor is None):
+        cursor, wait = _CURSOR.fullmatch(asked.get("cursor", "")), asked.get("wait", "0")
+        if not _SECONDS.fullmatch(wait) or (asked.get("cursor") and cursor is None):
             return _MALFORMED
         epoch, seq = (cursor[1], int(cursor[2])) if cursor else ("", 0)
         with self._changed:
             if is_known := epoch == self._epoch and seq <= self.head:
                 self._applied = max(self._applied, seq)
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._closed or self.head > seq, wait)
+                self._changed.wait_for(lambda: self._closed or self.head > seq, min(float(wait), FEED_MAX_WAIT))
             return None if self._closed else Reply(body=self._told(seq if is_known else None))
 
     def wait_until_applied(self, seconds: float) -> bool:

@@ -224,7 +224,11 @@ class LocalIssuer:
             return Reply(body=to_json(self._metadata()))
         if asked.path == JWKS_PATH:
             return Reply(body=to_json({"keys": [key.jwk for key in self._keys]}), max_age=self._jwks_max_age)
-        return self._feed.answer(dict(parse_qsl(asked.query))) if asked.path == FEED_PATH else Reply(404)
+        return (
+            self._feed.answer(dict(parse_qsl(asked.query, keep_blank_values=True)))
+            if asked.path == FEED_PATH
+            else Reply(404)
+        )
 
     def _metadata(self) -> dict[str, object]:
         addresses = {"issuer": self.url, "jwks_uri": self.url + JWKS_PATH, FEED_METADATA: self.url + FEED_PATH}

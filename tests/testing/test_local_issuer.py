@@ -208,7 +208,7 @@ def test_the_feed_speaks_the_wire_format(issuer):
     assert (more.snapshot, [rule.kind for rule in more.rules]) == (False, ["grant_id"])
     assert read_answer(fetch(issuer, f"?cursor={more.epoch}.2&wait=0")).rules == ()
     assert read_answer(fetch(issuer, "?cursor=elsewhere.2&wait=20")).snapshot
-    for wrong in ("?wait=26", "?wait=-1", "?wait=soon", "?wait=nan", "?cursor=x", "?cursor=x.-1"):
+    for wrong in ("?wait=-1", "?wait=soon", "?wait=nan", "?cursor=x", "?cursor=x.-1"):
         answer = httpx2.get(issuer.url + FEED_PATH + wrong)
         assert (answer.status_code, answer.json()) == (400, {"error": "invalid_request"}), wrong
 
