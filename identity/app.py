@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
-from identity.administration.keys import KeyRules
+from identity.administration.key_schedule import RotationSchedule
+from identity.administration.keys import KeyRules, SigningKeys
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
@@ -24,6 +25,7 @@ from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
 from identity.oauth.grants.sessions import Sessions
+from identity.oauth.introspection import Introspection
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
@@ -32,6 +34,7 @@ from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.throttle import RedisThrottle
+from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.accounts import SqlAccounts
 from identity.store.sql.audit import AuditTrail
@@ -141,6 +144,12 @@ def key_rules(settings: Settings) -> KeyRules:
     )
 
 
+def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
+    """Returns what operators, and the schedule, do with keys."""
+    publications, verifiers = RedisPublications(stores.redis), RedisVerifiers(stores.redis)
+    return SigningKeys(key_folder(settings), key_rules(settings), publications, verifiers)
+
+
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
@@ -159,8 +168,20 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
     tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
+    introspection = Introspection(authentication, follower, keys, settings.issuer)
     address = ClientAddress(settings.trusted_proxies)
-    services = Services(settings, keys, follower, authentication, tokens, revocation, address, registry)
+    services = Services(
+        settings=settings,
+        keys=keys,
+        follower=follower,
+        authentication=authentication,
+        tokens=tokens,
+        revocation=revocation,
+        introspection=introspection,
+        address=address,
+        registry=registry,
+        verifiers=RedisVerifiers(stores.redis),
+    )
     return Parts(stores, follower, keys, passwords, audit), services
 
 
@@ -173,8 +194,9 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             await require_usable(settings, parts.stores)
             await parts.follower.start()
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
+            rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             following, *others = (
-                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run())
+                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run(), rotation.run())
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):

@@ -58,6 +58,9 @@ class Settings(BaseModel):
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
     data_dir: Path = Field(Path(".identity"), description="Folder of the embedded stores, used where no URL is given.")
     key_bits: Literal[2048, 3072] = Field(2048, description="Size of new RSA signing keys.")
+    key_lifetime: int = Field(
+        30 * 86400, ge=0, description="Seconds a key signs before the next one takes its place; 0 leaves that to you."
+    )
 
     access_token_lifetime: int = Field(600, ge=1, le=profile.MAX_ACCESS_TOKEN_LIFETIME, description="Seconds.")
     refresh_retry_window: Seconds = Field(

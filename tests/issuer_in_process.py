@@ -17,10 +17,11 @@ from httpx2 import ASGITransport, AsyncClient, Response
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes
+from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
-from identity.app import Stores, create_app
+from identity.app import Stores, create_app, signing_keys
 from identity.settings import Settings
 
 ISSUER = "http://127.0.0.1:8000"
@@ -70,6 +71,10 @@ class Issuer:
     @property
     def roles(self) -> Roles:
         return Roles(self.stores.ledger, "test")
+
+    @property
+    def keys(self) -> SigningKeys:
+        return signing_keys(self.settings, self.stores)
 
     async def settled(self) -> int:
         """Returns once the server has seen every rule that is committed now; the number of the last."""

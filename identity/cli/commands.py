@@ -10,12 +10,14 @@ import typer
 
 from identity.checking.command import DESCRIPTION
 from identity.cli import dev as dev_command
-from identity.cli import keys, registrations, users
+from identity.cli import keys, registrations, users, verifiers
 from identity.cli.check_resource import check_resource
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done
 from identity.cli.process import server_program
+from identity.cli.verifiers import DEFAULT_PATIENCE, Patience, Wait, acknowledgement_of, print_acknowledged
+from identity.feed.verifiers import Acknowledgement
 from identity.store.sql.migration import migrate as migrate_database
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="An identity server for microservices.")
@@ -24,6 +26,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(registrations.clients, name="clients")
 app.add_typer(registrations.resources, name="resources")
 app.add_typer(registrations.roles, name="roles")
+app.add_typer(verifiers.app, name="verifiers")
 app.command("check-resource", help=DESCRIPTION)(check_resource)
 
 
@@ -67,6 +70,8 @@ def revoke(
     session: Annotated[str | None, typer.Option(help="A session, by its grant_id.")] = None,
     user: Annotated[str | None, typer.Option(help="Everything a person has.")] = None,
     client: Annotated[str | None, typer.Option(help="Everything issued to a client.")] = None,
+    wait: Wait = False,
+    patience: Patience = DEFAULT_PATIENCE,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -78,8 +83,8 @@ def revoke(
     ((what, value),) = chosen.items()
     value = sys.stdin.readline().strip() if (what, value) == ("token", "-") else value
 
-    async def work(office: Office) -> None:
+    async def work(office: Office) -> Acknowledgement | None:
         await getattr(office.revocation, what)(value)
+        return await acknowledgement_of(office, patience) if wait else None
 
-    work_in_office(data_dir, work)
-    print_done("Revoked.", {"revoked": what}, as_json)
+    print_acknowledged("Revoked", {"revoked": what}, work_in_office(data_dir, work), as_json)

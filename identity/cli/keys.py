@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from identity.administration.key_compromise import Withdrawal
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import Row, print_done, print_progress, print_rows
+from identity.cli.verifiers import DEFAULT_PATIENCE, Patience, Wait, acknowledgement_of, print_acknowledged
+from identity.feed.verifiers import Acknowledgement
 from identity.keyring.publication import TooEarlyError
 from identity.keyring.states import Keyring
 
-app = typer.Typer(no_args_is_help=True, help="Signing keys: list, rotate, export.")
+app = typer.Typer(no_args_is_help=True, help="Signing keys: list, rotate, export, and what to do when one is stolen.")
 
 _PATIENCE_SECONDS = 24 * 3600
 
@@ -67,6 +70,34 @@ def rotate(
     keyring = work_in_office(data_dir, work)
     done = "New sessions use a new refresh key." if refresh_key else f"{keyring.current.kid} signs now."
     print_done(done, {"kid": keyring.current.kid, "next": keyring.next.kid, "version": keyring.version}, as_json)
+
+
+@app.command("compromise")
+def compromise(
+    kid: Annotated[str | None, typer.Argument(help="The key that somebody else may hold.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every key, and every session: for a stolen host or backup.")
+    ] = False,
+    wait: Wait = False,
+    patience: Patience = DEFAULT_PATIENCE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Have every token of a stolen key refused, now and for ever. People keep their sessions and get new tokens."""
+    if (kid is None) is not everything:
+        raise typer.BadParameter("Give one KID, or --all.")
+
+    async def work(office: Office) -> tuple[Withdrawal, Acknowledgement | None]:
+        emergency = office.key_compromise
+        done = await (emergency.withdraw(kid) if kid is not None else emergency.withdraw_everything())
+        return done, await acknowledgement_of(office, patience) if wait else None
+
+    done, state = work_in_office(data_dir, work)
+    if not done.reached_servers:
+        print_progress("identity: a server has not noticed in time and may sign with a withdrawn key; look at its log")
+    facts = {"withdrawn": list(done.kids), "kid": done.keyring.current.kid, "next": done.keyring.next.kid}
+    sentence = f"Withdrew {' '.join(done.kids)}; {done.keyring.current.kid} signs now"
+    print_acknowledged(sentence, {**facts, "reached_servers": done.reached_servers}, state, as_json)
 
 
 @app.command("export")

@@ -15,22 +15,24 @@ from typing import TypeVar
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
+from identity.administration.key_compromise import KeyCompromise
 from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
-from identity.app import Stores, key_folder, key_rules, load_live_keys
+from identity.app import Stores, load_live_keys, signing_keys
 from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
+from identity.feed.verifiers import Verifiers
 from identity.keyring.states import KeyringError
 from identity.models import AuditEvent
 from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import EmbeddedStoreError, embedded_valkey
-from identity.store.redis.publications import RedisPublications
+from identity.store.redis.verifiers import RedisVerifiers
 
 T = TypeVar("T")
 
@@ -49,6 +51,7 @@ class Office:
     roles: Roles
     resources: ResourceServices
     keys: SigningKeys
+    verifiers: Verifiers
     actor: str
 
     @property
@@ -57,6 +60,11 @@ class Office:
         sessions = Sessions(self.stores.ledger, self.stores.families)
         tokens = TokenReader(self.stores.families, load_live_keys(self.settings), self.settings.issuer)
         return OperatorRevocation(sessions, tokens, self.people, self.clients, self.actor)
+
+    @property
+    def key_compromise(self) -> KeyCompromise:
+        """What to do about stolen keys."""
+        return KeyCompromise(self.keys, self.stores.ledger, self.actor)
 
     async def record(self, event: str, detail: str) -> None:
         """Adds an event to the audit trail."""
@@ -108,7 +116,8 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         clients=Clients(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
-        keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis)),
+        keys=signing_keys(settings, stores),
+        verifiers=RedisVerifiers(stores.redis),
         actor=actor,
     )
     try:

@@ -18,6 +18,7 @@ class Picture:
 
     head: Head
     _rules: list[NumberedRule] = field(default_factory=list)
+    _numbers: dict[bytes, int] = field(default_factory=dict)
     _ended: dict[bytes, int] = field(default_factory=dict)
     _ended_grants: set[bytes] = field(default_factory=set)
 
@@ -39,6 +40,10 @@ class Picture:
         start = bisect_right(self._rules, seq, key=lambda rule: rule.seq)
         return [rule for rule in self._rules[start:] if rule.expires_at is None or rule.expires_at > now]
 
+    def revokes(self, revision: int, digests: Iterable[bytes]) -> bool:
+        """Tells whether a rule newer than `revision` names one of `digests`: what every verifier asks its own picture."""
+        return any(self._numbers.get(digest, -1) > revision for digest in digests)
+
     def has_ended(self, grant_id: str, subject: str, client_id: str, revision: int) -> bool:
         """Tells whether a session that began at `revision` is over, as far as this process knows."""
         return (
@@ -51,12 +56,14 @@ class Picture:
         """Drops rules that can match nothing alive any more. Ended people and clients stay known: sessions live longer."""
         if any(rule.expires_at is not None and rule.expires_at <= now for rule in self._rules):
             self._rules = [rule for rule in self._rules if rule.expires_at is None or rule.expires_at > now]
+            self._numbers = {rule.digest: rule.seq for rule in self._rules}
             self._ended_grants &= {rule.digest for rule in self._rules if rule.ends}
 
     def _add(self, rule: NumberedRule) -> None:
         if rule.kind == CHANGED:
             return
         self._rules.append(rule)
+        self._numbers[rule.digest] = rule.seq
         if rule.ends and rule.kind == RuleKind.GRANT:
             self._ended_grants.add(rule.digest)
         elif rule.ends and rule.kind in _ENDED_BY_DIGEST:

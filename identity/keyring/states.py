@@ -88,9 +88,10 @@ class Keyring:
         """The keys that stand in the JWKS."""
         return tuple(record for record in self.signing if record.state in PUBLISHED)
 
-    def promoted(self, successor: SigningKeyRecord, now: int) -> Keyring:
-        """Next signs from now on, current becomes previous, and `successor` is the new next."""
-        if len(self.published) >= MAX_PUBLISHED_KEYS:
+    def promoted(self, successor: SigningKeyRecord, now: int, *, urgent: bool = False) -> Keyring:
+        """Next signs from now on, current becomes previous, and `successor` is the new next. An `urgent` one may publish a
+        key too many, until what is urgent is withdrawn: verifiers then keep the keys they have, and those include next."""
+        if len(self.published) >= MAX_PUBLISHED_KEYS and not urgent:
             raise KeyringError(
                 f"{MAX_PUBLISHED_KEYS} keys are published already; wait until tokens signed by the oldest have expired."
             )
@@ -99,6 +100,28 @@ class Keyring:
             self.next.kid: replace(self.next, state=KeyState.CURRENT, promoted_at=now),
         }
         return self._with_signing((*(moved.get(record.kid, record) for record in self.signing), successor))
+
+    def with_next(self, successor: SigningKeyRecord, now: int) -> Keyring:
+        """`successor` is next instead of the one that was, which never signed and is previous."""
+        moved = replace(self.next, state=KeyState.PREVIOUS, replaced_at=now)
+        return self._with_signing((*(moved if record is self.next else record for record in self.signing), successor))
+
+    def restarted(self, current: SigningKeyRecord, following: SigningKeyRecord, now: int) -> Keyring:
+        """`current` signs and `following` is next; all that were published are previous."""
+        moved = (
+            replace(record, state=KeyState.PREVIOUS, replaced_at=now) if record in self.published else record
+            for record in self.signing
+        )
+        return self._with_signing((*moved, current, following))
+
+    def withdrawn(self, *kids: str) -> Keyring:
+        """These keys are never accepted again; none of them may be signing or about to. Same version if all are already."""
+        if {self.current.kid, self.next.kid}.intersection(kids):
+            raise KeyringError("A key that signs, or is next, must be replaced before it is withdrawn.")
+        signing = tuple(
+            replace(record, state=KeyState.WITHDRAWN) if record.kid in kids else record for record in self.signing
+        )
+        return self if signing == self.signing else self._with_signing(signing)
 
     def retired(self, replaced_before: int) -> Keyring:
         """Previous keys that stopped signing before `replaced_before` are published no more; same version if none did."""
@@ -116,6 +139,10 @@ class Keyring:
             if kept[-1].created_at >= oldest_family:
                 kept.append(record)
         return replace(self, version=self.version + 1, refresh=tuple(kept))
+
+    def with_only_refresh_key(self, successor: RefreshKeyRecord) -> Keyring:
+        """No refresh token made so far is authentic any more: every session ends."""
+        return replace(self, version=self.version + 1, refresh=(successor,))
 
     def _only(self, state: KeyState) -> SigningKeyRecord:
         return next(record for record in self.signing if record.state is state)

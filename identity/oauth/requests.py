@@ -34,3 +34,11 @@ class RevocationRequest:
     token: str = field(repr=False)
     credentials: ClientCredentials
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class IntrospectionRequest:
+    """A request to the introspection endpoint (RFC 7662 section 2.1). The type hint is only a hint, and is not needed."""
+
+    token: str = field(repr=False)
+    credentials: ClientCredentials

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from identity.verifier.feed import ANONYMOUS, Credential, WhenStale
+    from identity.verifier.observer import Observer
     from identity.verifier.token import VerifiedToken
     from identity.verifier.verifier import Verifier, VerifierStatus
 
@@ -29,6 +30,7 @@ _HOMES = {
     "InsufficientScope": "errors",
     "InvalidToken": "errors",
     "KeysUnavailable": "errors",
+    "Observer": "observer",
     "Refusal": "errors",
     "RevocationsStale": "errors",
     "VerificationError": "errors",
@@ -54,6 +56,7 @@ __all__ = [
     "InsufficientScope",
     "InvalidToken",
     "KeysUnavailable",
+    "Observer",
     "Refusal",
     "RevocationsStale",
     "VerificationError",

@@ -32,8 +32,10 @@ _PADDING: Final = (b"", b"", b"==", b"=")
 _LAST: Final = (frozenset[int](), frozenset[int](), frozenset(b"AQgw"), frozenset(b"AEIMQUYcgkosw048"))
 """Last characters whose unused bits are zero, by length modulo 4. Others would be a second spelling of the same bytes."""
 
-_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-_BRACKETS = re.compile(rb"[\[\]{}]")
+_STRINGS = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""Possessive, and also without an end: a string that is never closed would be looked at again from each of its quotes."""
+_ALIKE: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
 def to_bytes(token: str) -> bytes:
@@ -80,7 +82,7 @@ def strict_json_object(data: bytes) -> dict[str, object]:
 
     UTF-8 without BOM, no duplicate members, finite numbers, no NUL or lone surrogate in a string, at most 16 levels deep.
     """
-    if data.count(b"{") + data.count(b"[") > MAX_NESTING and _depth(data) > MAX_NESTING:
+    if data.count(b"{") + data.count(b"[") > MAX_NESTING and _is_too_deep(data):
         raise ValueError("nested too deep")
     text = data.decode().strip(" \t\r\n")
     try:
@@ -106,13 +108,13 @@ def _decode(segment: bytes) -> bytes:
     return a2b_base64(segment)
 
 
-def _depth(data: bytes) -> int:
-    """Returns how deep the brackets nest. Counted beforehand, because the parser would recurse (CVE-2025-61920)."""
-    deepest = depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _is_too_deep(data: bytes) -> bool:
+    """Tells whether brackets nest too deep, or do not match. Told beforehand, because the parser would recurse
+    (CVE-2025-61920): whatever is left when the innermost pairs were taken away often enough is too deep."""
+    brackets = _STRINGS.sub(b"", data).translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(MAX_NESTING):
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
 
 
 def _refuse_unwritable(value: object) -> None:

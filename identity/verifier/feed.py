@@ -9,6 +9,7 @@ import secrets
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Literal
@@ -18,11 +19,13 @@ from identity.verifier.backoff import Backoff
 from identity.verifier.errors import RevocationsStale
 from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
+from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import FEED_MAX_WAIT
-from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, read_answer
+from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, Picture, PictureState, read_answer
 
-WhenStale = Literal["accept", "reject"]
-"""What to do with a good token while nobody can tell whether it was revoked."""
+WhenStale = Literal["accept", "reject", "introspect"]
+"""What to do with a good token while the picture cannot tell whether it was revoked: let it pass, refuse it, or ask the issuer
+about this one and refuse it when there is no answer."""
 
 FIRST_SYNC_SECONDS: Final = 2.0
 """How long the first requests of a process wait for the first picture, at most and only once."""
@@ -73,7 +76,9 @@ class FeedFollower:
         max_staleness: float,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        telling: Telling = NOBODY,
     ) -> None:
+        self._telling = telling
         self._credential = credential
         self._keys = keys
         self._max_staleness = max_staleness
@@ -92,6 +97,17 @@ class FeedFollower:
     def staleness(self) -> float:
         """Returns seconds since the picture was certainly complete; infinite before the first answer."""
         return self._monotonic() - self.fresh_until + self._max_staleness
+
+    @property
+    def complete_at(self) -> float:
+        """When the picture was certainly complete; minus infinity before the first answer."""
+        return self.fresh_until - self._max_staleness
+
+    def resume(self, state: PictureState, complete_at: float) -> None:
+        """Takes up the picture of an earlier process, complete as of `complete_at`, if this one was told nothing yet."""
+        if self.picture.version == 0 and self.picture.cursor is None:
+            self.picture.resume(state, self._wall())
+            self.fresh_until = complete_at + self._max_staleness
 
     def pass_stale(self, policy: WhenStale) -> None:
         """Returns when the policy is to accept in spite of a stale picture, or raises `RevocationsStale`."""
@@ -121,7 +137,25 @@ class FeedFollower:
         await self._first_sync.wait()
 
     async def follow(self, client: IssuerClient) -> None:
-        """Polls for ever. Failures and answers that say nothing too soon are followed by a growing pause."""
+        """Polls for ever, and tells the issuer at once when other keys are held than the waiting poll said."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_polling(client))
+            tasks.create_task(self._keep_telling(client))
+
+    async def _keep_telling(self, client: IssuerClient) -> None:
+        """A rotation waits until every verifier holds the next key; the waiting poll would say so up to 25 s later."""
+        while True:
+            await self._keys.changed.wait()
+            self._keys.changed.clear()
+            with suppress(Exception):  # the next poll says it again
+                async with asyncio.timeout(FIRST_SYNC_SECONDS):
+                    feed, cursor = (await client.metadata()).feed, self.picture.cursor
+                    if feed is not None and cursor is not None:
+                        address = self._address(feed, cursor, wait=0)
+                        await client.get(address, limit=MAX_ANSWER_BYTES, headers=self._headers())
+
+    async def _keep_polling(self, client: IssuerClient) -> None:
+        """Failures and answers that say nothing too soon are followed by a growing pause."""
         fresh_metadata = False
         while True:
             sent_at = self._monotonic()
@@ -146,7 +180,9 @@ class FeedFollower:
             feed = (await client.metadata(fresh=fresh_metadata)).feed
             if feed is None:
                 raise FetchFailed("the issuer offers no revocation feed")
-            answer = await client.get(self._address(feed, cursor), limit=MAX_ANSWER_BYTES, headers=self._headers())
+            answer = await client.get(
+                self._address(feed, cursor, self._wait), limit=MAX_ANSWER_BYTES, headers=self._headers()
+            )
         before = self.picture.seq
         told = read_answer(answer.body)
         self.picture.apply(told, self._wall())
@@ -154,6 +190,7 @@ class FeedFollower:
         return cursor is None or (not told.snapshot and told.seq > before)
 
     def _note_answer(self, answer: FeedAnswer, sent_at: float) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=False))
         self.fresh_until = sent_at - answer.as_of_age + self._max_staleness
         self._first_sync.set()
         if self._warned and self._monotonic() < self.fresh_until:
@@ -165,6 +202,7 @@ class FeedFollower:
             self._jwks_version = answer.jwks_version
 
     def _note_failure(self, error: Exception) -> None:
+        self._telling.tell(lambda observer: observer.feed_polled(failed=True))
         if isinstance(error, FeedOutOfStep):
             self.picture.forget_cursor()
         if isinstance(error, FetchFailed) and error.status == 401:
@@ -172,9 +210,9 @@ class FeedFollower:
         else:
             log.info("a poll of the revocation feed failed: %s: %s", type(error).__name__, error)
 
-    def _address(self, feed: str, cursor: str | None) -> str:
+    def _address(self, feed: str, cursor: str | None, wait: float) -> str:
         kids = ",".join(kid for kid in self._keys.kids if "," not in kid)
-        asked = {"wait": f"{self._wait:.3f}", "instance": self._instance, "kids": kids}
+        asked = {"wait": f"{wait:.3f}", "instance": self._instance, "kids": kids}
         if cursor is not None:
             asked["cursor"] = cursor
         return f"{feed}{'&' if '?' in feed else '?'}{urlencode(asked)}"

@@ -13,7 +13,7 @@ from typing import Final
 import httpx2
 
 from identity.verifier.compact import strict_json_object
-from identity.verifier.profile import FEED_METADATA, JWKS_MAX_AGE, MAX_JWKS_BYTES
+from identity.verifier.profile import FEED_METADATA, INTROSPECTION_METADATA, JWKS_MAX_AGE, MAX_JWKS_BYTES
 
 _WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])", re.IGNORECASE)
@@ -29,10 +29,11 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` is absent when it offers none."""
+    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` and `introspection` are absent when it offers none."""
 
     jwks_uri: str
     feed: str | None
+    introspection: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,17 @@ class IssuerClient:
 
         There is no timeout here: whoever asks knows how long is too long.
         """
-        asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})}
-        async with self._http.stream("GET", address, headers=asked) as response:
+        return await self._exchange("GET", address, None, limit, headers or {})
+
+    async def post(self, address: str, form: dict[str, str], *, limit: int, headers: Mapping[str, str]) -> Answer:
+        """Sends a form; the rest is as with `get`."""
+        return await self._exchange("POST", address, form, limit, headers)
+
+    async def _exchange(
+        self, method: str, address: str, form: dict[str, str] | None, limit: int, headers: Mapping[str, str]
+    ) -> Answer:
+        asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        async with self._http.stream(method, address, data=form, headers=asked) as response:
             if response.status_code != 200:
                 raise FetchFailed(f"status {response.status_code}", response.status_code)
             body = await _read(response, limit)
@@ -108,8 +118,11 @@ class IssuerClient:
             raise FetchFailed("the metadata is not strict JSON") from error
         if document.get("issuer") != self._issuer:
             raise FetchFailed("the metadata is that of another issuer")
-        feed = document.get(FEED_METADATA)
-        return Metadata(self._own(document.get("jwks_uri")), None if feed is None else self._own(feed))
+        feed, introspection = (self._own_if_any(document.get(name)) for name in (FEED_METADATA, INTROSPECTION_METADATA))
+        return Metadata(self._own(document.get("jwks_uri")), feed, introspection)
+
+    def _own_if_any(self, address: object) -> str | None:
+        return None if address is None else self._own(address)
 
     def _own(self, address: object) -> str:
         """Returns an address of the metadata if it is at the issuer's origin: keys and secrets go nowhere else."""

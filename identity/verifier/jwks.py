@@ -12,8 +12,9 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from identity.verifier.backoff import Backoff
-from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
+from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal, VerificationError
 from identity.verifier.issuer import IssuerClient
+from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
 
@@ -37,11 +38,12 @@ class KeySet:
     """The keys of one issuer. All times are of the monotonic clock handed in.
 
     `usable_until` is when the keys are too old to be believed; `generation` changes whenever a key comes or goes, so that
-    whoever remembers something about a key can forget it.
+    whoever remembers something about a key can forget it; `changed` is set then, too.
     """
 
-    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float]) -> None:
+    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float], telling: Telling = NOBODY) -> None:
         self._limits = limits
+        self._telling = telling
         self._monotonic = monotonic
         self._keys: dict[str, RSAPublicKey] = {}
         self._withdrawn: set[bytes] = set()
@@ -55,11 +57,22 @@ class KeySet:
         self.fetched_at = _never
         self.usable_until = _never
         self.generation = 0
+        self.changed = asyncio.Event()
 
     @property
     def kids(self) -> tuple[str, ...]:
         """The kids held, none of them withdrawn."""
         return tuple(self._keys)
+
+    @property
+    def held(self) -> dict[str, RSAPublicKey]:
+        """The keys themselves. Replaced whole when they change, so whoever holds this dictionary may read it at leisure."""
+        return self._keys
+
+    @property
+    def withdrawn(self) -> frozenset[bytes]:
+        """The digests of the keys that are never accepted again."""
+        return frozenset(self._withdrawn)
 
     def get(self, kid: str) -> RSAPublicKey | None:
         """Returns the key if it is known and not withdrawn. `kid` is compared, never interpreted (V11)."""
@@ -80,12 +93,34 @@ class KeySet:
             raise InvalidToken(Refusal.UNKNOWN_KEY)
         return key
 
+    def why_missing(self, kid: str) -> VerificationError:
+        """Returns what to tell who cannot wait for `find`: that there is no such key, or that it is not known yet."""
+        if rule_digest(RuleKind.KEY, kid) in self._withdrawn:
+            return InvalidToken(Refusal.WITHDRAWN_KEY)
+        if self._is_usable() and self._flight is None and self._is_cooling():
+            return InvalidToken(Refusal.UNKNOWN_KEY)
+        return KeysUnavailable(self._failure or "the key is not at hand")
+
+    def search_soon(self) -> None:
+        """Starts what `find` would wait for, if it may: in the event loop, without waiting."""
+        if self._flight is None and self._is_usable() and not self._is_cooling():
+            self._last_search = self._monotonic()
+            self._take_off()
+
     def withdraw(self, digest: bytes) -> None:
         """Makes the key with this `rule_digest` unacceptable for good, whatever a JWKS or a snapshot says (K06)."""
         if digest in self._withdrawn:
             return
         self._withdrawn.add(digest)
         self._replace(self._keys)
+
+    def resume(self, keys: dict[str, RSAPublicKey], fetched_at: float) -> None:
+        """Takes up keys of an earlier process if they may still be believed and none was fetched since."""
+        usable_until = fetched_at + self._limits.max_stale
+        if fetched_at <= self.fetched_at or usable_until <= self._monotonic():
+            return
+        self._replace(keys)
+        self.fetched_at, self.usable_until = fetched_at, usable_until
 
     def refresh_soon(self) -> None:
         """Has the keys fetched again at once, in the background."""
@@ -95,7 +130,7 @@ class KeySet:
         """Starts over with the connections of another event loop or process; the keys stay."""
         self._client = client
         self._flight = None
-        self._wake = asyncio.Event()
+        self._wake, self.changed = asyncio.Event(), asyncio.Event()
         self._pause = 0.0
 
     def under_way(self) -> tuple[asyncio.Task[None], ...]:
@@ -124,18 +159,22 @@ class KeySet:
             raise KeysUnavailable(self._failure or "")
 
     async def _search(self) -> None:
-        now = self._monotonic()
         if self._flight is None:
-            if now - self._last_search < self._limits.cooldown:
+            if self._is_cooling():
                 return
-            self._last_search = now
+            self._last_search = self._monotonic()
         await self._refresh()
+
+    def _is_cooling(self) -> bool:
+        return self._monotonic() - self._last_search < self._limits.cooldown
 
     async def _refresh(self) -> None:
         """Joins the fetch under way or starts one. A caller that is cancelled leaves it running for the others."""
-        if self._flight is None:
-            self._flight = asyncio.get_running_loop().create_task(self._fetch())
-        await asyncio.shield(self._flight)
+        await asyncio.shield(self._flight or self._take_off())
+
+    def _take_off(self) -> asyncio.Task[None]:
+        self._flight = asyncio.get_running_loop().create_task(self._fetch())
+        return self._flight
 
     async def _fetch(self) -> None:
         try:
@@ -147,9 +186,11 @@ class KeySet:
             self._failure = f"{type(error).__name__}: {error}"
             self._pause = self._backoff.next()
             log.warning("the keys of the issuer could not be fetched: %s", self._failure)
+            self._telling.tell(lambda observer: observer.keys_fetched(failed=True))
         else:
             self._failure = None
             self._backoff.reset()
+            self._telling.tell(lambda observer: observer.keys_fetched(failed=False))
             self._pause = lifetime * random.uniform(0.75, 0.85)  # noqa: S311 - spreads load, guards nothing
         finally:
             if self._flight is asyncio.current_task():  # not one left over from another event loop
@@ -170,3 +211,4 @@ class KeySet:
         if usable != self._keys:  # keys are compared by their numbers
             self._keys = usable
             self.generation += 1
+            self.changed.set()

@@ -80,6 +80,10 @@ FEED_METADATA: Final = "revocation_feed_endpoint"
 """Name of the feed's address in the authorization server metadata."""
 
 
+INTROSPECTION_METADATA: Final = "introspection_endpoint"
+"""Name of the address where a single token is asked about while the feed is silent (RFC 7662, RFC 8414 section 2)."""
+
+
 class RuleKind(StrEnum):
     """What a revocation rule names. A token is revoked when `token.rev < rule.seq` for a rule that names it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -40,6 +42,21 @@ def read_jwks(document: bytes) -> dict[str, RSAPublicKey]:
     if not keys:
         raise UntrustworthyJWKS("no usable key")
     return keys
+
+
+def write_jwks(keys: Mapping[str, RSAPublicKey]) -> dict[str, object]:
+    """Returns the document that `read_jwks` reads these keys from."""
+    return {"keys": [_entry(kid, key) for kid, key in keys.items()]}
+
+
+def _entry(kid: str, key: RSAPublicKey) -> dict[str, object]:
+    numbers = key.public_numbers()
+    members = {"kty": "RSA", "kid": kid, "use": "sig", "alg": ALGORITHM}
+    return {**members, "n": _encoded(numbers.n), "e": _encoded(numbers.e)}
+
+
+def _encoded(number: int) -> str:
+    return urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
 
 
 def _entries(document: bytes) -> list[dict[str, object]]:

@@ -44,6 +44,16 @@ class FeedAnswer:
     rules: tuple[FeedRule, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PictureState:
+    """All a picture knows, by digest: the number of its rule and when that expires (Unix seconds, infinite for never)."""
+
+    epoch: str
+    seq: int
+    numbers: dict[bytes, int]
+    expiry: dict[bytes, float]
+
+
 class FeedOutOfStep(ValueError):
     """An answer is malformed or does not continue the picture: only a snapshot helps."""
 
@@ -87,7 +97,7 @@ def token_digests(token: VerifiedToken, audience: str) -> tuple[bytes, ...]:
 
 
 class Picture:
-    """The live rules by digest. `version` changes with every change; `head` is the highest number any rule ever had.
+    """The live rules by digest. `version` changes after every change; `head` is the highest number any rule ever had.
 
     A digest names its kind too, so rules of a kind this version does not know can stay: nothing will ever ask for them.
     """
@@ -110,7 +120,8 @@ class Picture:
     @property
     def cursor(self) -> str | None:
         """What to ask the feed from; absent when only a snapshot will do."""
-        return None if self.epoch is None else f"{self.epoch}.{self.seq}"
+        epoch = self.epoch
+        return None if epoch is None else f"{epoch}.{self.seq}"
 
     def forget_cursor(self) -> None:
         """Has the next answer be a snapshot. What is known to be revoked stays so until then."""
@@ -127,9 +138,27 @@ class Picture:
         if not answer.snapshot and answer.rules and answer.rules[0].seq <= self.seq:
             raise FeedOutOfStep("a rule was sent twice")
         if answer.snapshot:
-            self._clear()
-        self._add(answer.rules)
+            fresh = Picture(self._withdraw)
+            fresh._add(answer.rules)
+            self._become(fresh)
+        else:
+            self._add(answer.rules)
         self.epoch, self.seq = answer.epoch, answer.seq
+        self._forget_expired(now)
+
+    def state(self) -> PictureState | None:
+        """Returns a copy of all that is known; nothing when it does not stand at a cursor."""
+        if self.epoch is None:
+            return None
+        return PictureState(self.epoch, self.seq, dict(self._numbers), dict(self._expiry))
+
+    def resume(self, state: PictureState, now: float) -> None:
+        """Goes on from where an earlier process was. `now` is wall-clock time, for expiry."""
+        fresh = Picture(self._withdraw)
+        for digest, number in state.numbers.items():
+            fresh._note(digest, number, state.expiry.get(digest, 0.0))
+        self._become(fresh)
+        self.epoch, self.seq = state.epoch, state.seq
         self._forget_expired(now)
 
     def revokes(self, revision: int, digests: Iterable[bytes]) -> bool:
@@ -137,11 +166,11 @@ class Picture:
         numbers = self._numbers
         return any(numbers.get(digest, 0) > revision for digest in digests)
 
-    def _clear(self) -> None:
-        self._numbers.clear()
-        self._expiry.clear()
-        self._buckets.clear()
-        self.head = 0
+    def _become(self, fresh: Picture) -> None:
+        """Replaces everything in one step: another thread must never meet a picture that is half told."""
+        self._numbers, self._expiry, self._buckets = fresh._numbers, fresh._expiry, fresh._buckets
+        self.head = fresh.head
+        self.unknown_kinds += fresh.unknown_kinds
         self.version += 1
 
     def _add(self, rules: tuple[FeedRule, ...]) -> None:
@@ -150,14 +179,16 @@ class Picture:
                 self._withdraw(rule.digest)
                 continue
             self.unknown_kinds += rule.kind not in _KINDS
-            self._numbers[rule.digest] = rule.seq
-            expiry = float("inf") if rule.expires_at is None else rule.expires_at
-            if expiry > self._expiry.get(rule.digest, 0):
-                self._expiry[rule.digest] = expiry
-                if rule.expires_at is not None:
-                    self._buckets[rule.expires_at // _BUCKET_SECONDS].append(rule.digest)
-            self.head = rule.seq
+            self._note(rule.digest, rule.seq, float("inf") if rule.expires_at is None else rule.expires_at)
         self.version += bool(rules)
+
+    def _note(self, digest: bytes, number: int, expiry: float) -> None:
+        self._numbers[digest] = number
+        if expiry > self._expiry.get(digest, 0):
+            self._expiry[digest] = expiry
+            if expiry != float("inf"):
+                self._buckets[int(expiry) // _BUCKET_SECONDS].append(digest)
+        self.head = max(self.head, number)
 
     def _forget_expired(self, now: float) -> None:
         """Drops rules whose last token has died here too: our clock may be ahead of the issuer's."""

@@ -7,43 +7,28 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
+from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, get_args
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-
-from identity.verifier.claims import Expected, read_claims
+from identity.verifier.claims import Expected
+from identity.verifier.clocks import Clocks
 from identity.verifier.compact import read_key_id, split, to_bytes
-from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal
+from identity.verifier.errors import KeysUnavailable, RevocationsStale, VerificationError
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
+from identity.verifier.introspection import Introspector
 from identity.verifier.issuer import IssuerClient, check_issuer
+from identity.verifier.judging import Judge, Undecided
 from identity.verifier.jwks import KeyLimits, KeySet
-from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, REVISION_CLAIM
-from identity.verifier.revocations import token_digests
+from identity.verifier.keeper import SnapshotKeeper
+from identity.verifier.observer import Observer, Telling
+from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
 from identity.verifier.token import VerifiedToken
 
 MAX_STALE_KEYS: Final = 24 * 3600.0
 """Seconds the last good keys are used while the issuer cannot be reached."""
-
-_MAX_HEADERS: Final = 64
-_PADDING: Final = PKCS1v15()
-_HASH: Final = SHA256()
-
-
-@dataclass(slots=True)
-class _Seen:
-    """A token that was verified. `checked` is the version of the picture that last said it was not revoked."""
-
-    token: VerifiedToken
-    dead_at: float
-    revision: int
-    digests: tuple[bytes, ...] | None = None
-    checked: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +48,10 @@ class Verifier:
     """Verifies access tokens of one issuer for one audience, locally.
 
     Nothing starts before the first `verify` (or `start`) of each process and event loop, so an instance may be made at import
-    time and before a fork; use it from one event loop at a time. `clock` is Unix time, `monotonic` measures ages; both in
-    seconds. Without a `credential` revocations are not followed; `ANONYMOUS` follows them where the issuer lets anyone.
+    time and before a fork. It runs in one event loop at a time; `verify_now` and `status` may be called from any thread.
+    `clock` is Unix time, `monotonic` measures ages; both in seconds. Without a `credential` revocations are not followed;
+    `ANONYMOUS` follows them where the issuer lets anyone. `snapshot` is a file for the keys and the picture of the feed: with
+    it the service starts while the issuer is down. `observer` is told what to count.
     """
 
     def __init__(
@@ -79,27 +66,28 @@ class Verifier:
         cooldown: float = JWKS_COOLDOWN,
         max_stale_keys: float = MAX_STALE_KEYS,
         cache_size: int = 10_000,
+        snapshot: Path | None = None,
+        observer: Observer | None = None,
         ssl_context: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         check_issuer(issuer)
-        _check_settings(audience, when_stale, max_staleness, leeway, ssl_context)
+        _check_settings(audience, max_staleness, leeway, ssl_context)
+        _check_policy(when_stale, credential)
         self.issuer: Final = issuer
         self.audience: Final = audience
-        self._expected = Expected(issuer, audience, leeway, revision=credential is not None)
-        self._when_stale: WhenStale = when_stale
         self._ssl_context = ssl_context
-        self._clock = clock
         self._monotonic = monotonic
-        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic)
-        self._feed = (
-            None if credential is None else FeedFollower(credential, self._keys, max_staleness, monotonic, clock)
-        )
-        self._cache_size = cache_size
-        self._seen: dict[bytes, _Seen] = {}
-        self._headers: dict[bytes, tuple[str, RSAPublicKey]] = {}
-        self._generation = self._keys.generation
+        self._telling = telling = Telling(observer)
+        self._is_observed = observer is not None
+        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic, telling)
+        self._feed = _follower(credential, self._keys, max_staleness, monotonic, clock, telling)
+        self._introspector = _introspector(credential, monotonic, telling)
+        expected = Expected(issuer, audience, leeway, revision=credential is not None)
+        clocks = Clocks(clock, monotonic)
+        self._judge = Judge(expected, self._keys, self._feed, self._introspector, when_stale, cache_size, clocks)
+        self._keeper = SnapshotKeeper(snapshot, issuer, self._keys, self._feed, clocks) if snapshot else None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = 0
         self._client: IssuerClient | None = None
@@ -108,40 +96,75 @@ class Verifier:
     async def verify(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
         """Returns the token if everything about it is in order, or raises a `VerificationError`.
 
-        Suspends only at the very first use and for a key not seen before. `when_stale` overrides the policy for this call.
+        Suspends only at the very first use, for a key not seen before, and to ask about a token while the picture is stale and
+        the policy says so. `when_stale` overrides the policy for this call.
         """
-        if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
-            read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
-            self.start()
-        if self._feed is not None and self._feed.awaits_first_sync:
-            await self._feed.first_sync()
-        verified = self._verify_known(token, when_stale)
-        if verified is None:
-            await self._keys.find(read_key_id(split(to_bytes(token))[0]))
-            verified = self._verify_known(token, when_stale)
-        if verified is None:
-            raise KeysUnavailable("the key was withdrawn while it was looked up")
+        try:
+            if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+                read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
+                self.start()
+            if self._feed is not None and self._feed.awaits_first_sync:
+                await self._feed.first_sync()
+            try:
+                verified = self._judge.judge(token, when_stale)
+            except Undecided:
+                verified = None
+            if verified is None:
+                verified = await self._verify_with_help(token, when_stale)
+        except VerificationError as error:
+            self._tell_refused(error)
+            raise
+        if self._is_observed:
+            self._tell_accepted()
+        return verified
+
+    def verify_now(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
+        """Does what `verify` does, in any thread and without ever waiting, while the verifier runs in some event loop.
+
+        Where `verify` would wait, it raises: `KeysUnavailable` for a key that is not at hand (which is looked for meanwhile)
+        and for a verifier that does not run in this process, `RevocationsStale` for the first picture and for a token that
+        would have to be asked about.
+        """
+        try:
+            verified = self._verify_now(token, when_stale)
+        except VerificationError as error:
+            self._tell_refused(error)
+            raise
+        if self._is_observed:
+            self._tell_accepted()
         return verified
 
     def start(self) -> None:
         """Starts fetching keys and following the feed in the running event loop; `verify` does it when nobody did."""
         self._abandon()
+        if self._process != os.getpid():
+            self._judge.start_over()
         self._loop, self._process = asyncio.get_running_loop(), os.getpid()
+        if self._keeper is not None:
+            self._keeper.start_over()
+            self._keeper.load()
         self._client = IssuerClient(self.issuer, self._ssl_context)
         self._keys.attach(self._client)
+        if self._introspector is not None:
+            self._introspector.attach(self._client)
         tasks = [self._loop.create_task(self._keys.keep_fresh())]
         if self._feed is not None:
             self._feed.attach()
             tasks.append(self._loop.create_task(self._feed.follow(self._client)))
+        if self._keeper is not None:
+            tasks.append(self._loop.create_task(self._keeper.keep()))
         self._tasks = tuple(tasks)
 
     async def aclose(self) -> None:
         """Ends what runs in the background. The verifier may be used again afterwards."""
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
             return
-        tasks, client = (*self._tasks, *self._keys.under_way()), self._client
+        asked = () if self._introspector is None else self._introspector.under_way()
+        tasks, client = (*self._tasks, *self._keys.under_way(), *asked), self._client
         self._loop, self._client, self._tasks = None, None, ()
         await _end(tasks, client)
+        if self._keeper is not None:
+            await self._keeper.flush()
 
     async def __aenter__(self) -> Verifier:
         self.start()
@@ -162,86 +185,44 @@ class Verifier:
             feed_cursor=None if picture is None else picture.cursor,
             rules=0 if picture is None else len(picture),
             unknown_rules=0 if picture is None else picture.unknown_kinds,
-            remembered_tokens=len(self._seen),
+            remembered_tokens=self._judge.remembered,
         )
 
-    def _verify_known(self, token: str, when_stale: WhenStale | None = None) -> VerifiedToken | None:
-        """Verifies without waiting. Returns nothing when the key is not at hand: then, and only then, someone has to wait."""
-        raw = to_bytes(token)
-        keys = self._keys
-        if keys.generation != self._generation:
-            self._forget()
-        now = self._monotonic()
-        if now >= keys.usable_until:
-            return None
-        fingerprint = sha256(raw).digest()
-        seen = self._seen.get(fingerprint)
-        if seen is None:
-            seen = self._verify_new(raw)
-            if seen is None:
-                return None
-            self._remember(fingerprint, seen)
-        elif self._clock() >= seen.dead_at:
-            raise InvalidToken(Refusal.EXPIRED)
-        feed = self._feed
-        if feed is not None:
-            if seen.checked != feed.picture.version:
-                self._check_revoked(feed, seen)
-            if now >= feed.fresh_until:
-                feed.pass_stale(when_stale or self._when_stale)
-        return seen.token
+    async def _verify_with_help(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+        """Waits for the key, or for the issuer's word about the token, or for both, and judges anew after each."""
+        for _ in range(2):
+            try:
+                if verified := self._judge.judge(token, when_stale):
+                    return verified
+                await self._keys.find(read_key_id(split(to_bytes(token))[0]))
+            except Undecided as question:
+                assert self._introspector is not None
+                await self._introspector.ask(token, question.fingerprint)
+        return self._verify_now(token, when_stale)
 
-    def _verify_new(self, raw: bytes) -> _Seen | None:
-        """Verifies a token not seen before: form, header, signature, and only then its claims."""
-        header_segment, payload, signature, signing_input = split(raw)
-        known = self._headers.get(header_segment)
-        if known is None:
-            kid = read_key_id(header_segment)
-            key = self._keys.get(kid)
-            if key is None:
-                return None
-        else:
-            kid, key = known
+    def _verify_now(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+        loop, feed = self._loop, self._feed
+        if loop is None or loop.is_closed() or self._process != os.getpid():
+            raise KeysUnavailable("the verifier does not run in this process")
+        if feed is not None and feed.awaits_first_sync:
+            raise RevocationsStale
         try:
-            key.verify(signature, signing_input, _PADDING, _HASH)
-        except InvalidSignature:
-            raise InvalidToken(Refusal.BAD_SIGNATURE) from None
-        if known is None:
-            self._know_header(header_segment, kid, key)
-        token = read_claims(payload, kid, self._expected, self._clock())
-        revision = token.claims[REVISION_CLAIM] if self._expected.revision else 0
-        assert isinstance(revision, int)
-        return _Seen(token, token.expires_at + self._expected.leeway, revision)
+            verified = self._judge.judge(token, when_stale)
+        except Undecided:
+            raise RevocationsStale from None
+        if verified is None:
+            missing = self._keys.why_missing(read_key_id(split(to_bytes(token))[0]))
+            with suppress(RuntimeError):  # the event loop may close at any moment
+                loop.call_soon_threadsafe(self._keys.search_soon)
+            raise missing
+        return verified
 
-    def _check_revoked(self, feed: FeedFollower, seen: _Seen) -> None:
-        """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
-        picture = feed.picture
-        if seen.revision < picture.head:
-            if seen.digests is None:
-                seen.digests = token_digests(seen.token, self.audience)
-            if picture.revokes(seen.revision, seen.digests):
-                raise InvalidToken(Refusal.REVOKED)
-        seen.checked = picture.version
+    def _tell_refused(self, error: VerificationError) -> None:
+        self._telling.tell(lambda observer: observer.refused(str(error.code)))
 
-    def _know_header(self, header_segment: bytes, kid: str, key: RSAPublicKey) -> None:
-        """Lets this exact header stand for its key. Only called when a signature proved that the issuer wrote it."""
-        if len(self._headers) >= _MAX_HEADERS:
-            self._headers.clear()
-        self._headers[header_segment] = (kid, key)
-
-    def _remember(self, fingerprint: bytes, seen: _Seen) -> None:
-        """Remembers a verified token under the hash of its full text: another spelling is another token."""
-        if self._cache_size <= 0:
-            return
-        if len(self._seen) >= self._cache_size:
-            del self._seen[next(iter(self._seen))]
-        self._seen[fingerprint] = seen
-
-    def _forget(self) -> None:
-        """Forgets everything learnt from keys that may be gone."""
-        self._seen.clear()
-        self._headers.clear()
-        self._generation = self._keys.generation
+    def _tell_accepted(self) -> None:
+        is_stale = self._feed is not None and self._monotonic() >= self._feed.fresh_until
+        self._telling.tell(lambda observer: observer.accepted(stale=is_stale))
 
     def _abandon(self) -> None:
         """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
@@ -249,6 +230,24 @@ class Verifier:
         if loop is not None and self._process == os.getpid() and loop.is_running():
             asyncio.run_coroutine_threadsafe(_end(self._tasks, self._client), loop)
         self._client, self._tasks = None, ()
+
+
+def _follower(
+    credential: Credential | Anonymous | None,
+    keys: KeySet,
+    max_staleness: float,
+    monotonic: Callable[[], float],
+    clock: Callable[[], float],
+    telling: Telling,
+) -> FeedFollower | None:
+    return None if credential is None else FeedFollower(credential, keys, max_staleness, monotonic, clock, telling)
+
+
+def _introspector(
+    credential: Credential | Anonymous | None, monotonic: Callable[[], float], telling: Telling
+) -> Introspector | None:
+    """Only a credential may ask about tokens."""
+    return Introspector(credential, monotonic, telling) if isinstance(credential, Credential) else None
 
 
 async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | None) -> None:
@@ -259,13 +258,16 @@ async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | Non
         await client.aclose()
 
 
-def _check_settings(
-    audience: str, when_stale: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None
-) -> None:
+def _check_policy(when_stale: str, credential: Credential | Anonymous | None) -> None:
+    if when_stale not in get_args(WhenStale):
+        raise ValueError(f"when_stale is one of {', '.join(get_args(WhenStale))}")
+    if when_stale == "introspect" and not isinstance(credential, Credential):
+        raise ValueError("only a verifier with a credential may ask about tokens")
+
+
+def _check_settings(audience: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None) -> None:
     if not audience:
         raise ValueError("the audience is empty")
-    if when_stale not in ("accept", "reject"):
-        raise ValueError("when_stale is 'accept' or 'reject'")
     if not 0 < max_staleness < float("inf"):
         raise ValueError("max_staleness is a positive number of seconds")
     if not 0 <= leeway <= LARGEST_LEEWAY:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +17,8 @@ from starlette.responses import Response
 from identity.feed.rules import Head, NumberedRule
 from identity.feed.stores import StoreUnavailableError
 from identity.oauth.errors import InvalidRequest
-from identity.verifier.profile import FEED_MAX_AGE, FEED_MAX_WAIT
+from identity.oauth.registry import ProtectedResource
+from identity.verifier.profile import FEED_MAX_AGE, FEED_MAX_WAIT, MAX_PUBLISHED_KEYS
 from identity.web.errors import NO_STORE
 from identity.web.forms import read_client_credentials
 from identity.web.services import Services
@@ -24,6 +28,10 @@ _MAX_POLLS = 2_000
 
 _MAX_ANONYMOUS_POLLS = 1_000
 """Polls of strangers that may wait, where they may at all: counted apart, so that they never take a resource's place."""
+
+
+_NAME = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
+"""An instance as verifiers name themselves, or a key's id: it shows in operators' terminals."""
 
 
 class _WaitingRoom:
@@ -44,6 +52,28 @@ class _WaitingRoom:
             self._free += 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Poll:
+    """What a verifier asks: everything after `cursor`, within `wait` seconds; and what it says of itself, for operators."""
+
+    cursor: Head | None
+    wait: float
+    instance: str
+    kids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> _Poll:
+        """Parses a query, or raises `InvalidRequest`. What only operators read is left out when it is malformed."""
+        instance = parameters.get("instance", "")
+        kids = (kid for kid in parameters.get("kids", "").split(",") if _NAME.fullmatch(kid))
+        return cls(
+            cursor=_cursor(parameters.get("cursor")),
+            wait=_wait(parameters.get("wait")),
+            instance=instance if _NAME.fullmatch(instance) else "",
+            kids=tuple(islice(kids, MAX_PUBLISHED_KEYS)),
+        )
+
+
 class FeedEndpoint:
     """A long poll: answers at once with what the caller does not know yet, or waits until there is something.
 
@@ -58,26 +88,33 @@ class FeedEndpoint:
 
     async def poll(self, request: Request) -> Response:
         """Answers the rules after `cursor`, waiting up to `wait` seconds for the first."""
-        room = await self._authenticate(request)
-        cursor, wait = _cursor(request.query_params.get("cursor")), _wait(request.query_params.get("wait"))
-        follower = self._services.follower
+        resource = await self._authenticate(request)
+        poll = _Poll.of(request.query_params)
+        room, cursor, follower = self._strangers, poll.cursor, self._services.follower
+        if resource is not None:
+            room = self._resources
+            await self._report(resource, poll)
         if cursor is not None and self._is_ahead(cursor):
             with room.place():
                 await follower.confirm_anew()
-        if cursor == follower.picture.head and wait > 0:
+        if cursor == follower.picture.head and poll.wait > 0:
             with room.place():
-                await follower.wait_beyond(cursor, wait)
+                await follower.wait_beyond(cursor, poll.wait)
         if follower.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
         return Response(self._answer(cursor), 200, NO_STORE, "application/json")
 
-    async def _authenticate(self, request: Request) -> _WaitingRoom:
-        """Returns where the caller may wait."""
+    async def _authenticate(self, request: Request) -> ProtectedResource | None:
+        """Returns who asks; nobody in particular where strangers may ask, too."""
         credentials = read_client_credentials(request)
         if credentials.client_id is None and self._services.settings.feed_public:
-            return self._strangers
-        await self._services.authentication.resource(credentials)
-        return self._resources
+            return None
+        return await self._services.authentication.resource(credentials)
+
+    async def _report(self, resource: ProtectedResource, poll: _Poll) -> None:
+        """The cursor of a poll is what its verifier has applied: here a rule is acknowledged."""
+        if poll.instance:
+            await self._services.verifiers.report(resource.name, poll.instance, poll.cursor, poll.kids)
 
     def _is_ahead(self, cursor: Head) -> bool:
         """Tells whether the caller knows more than this process. Another server was faster, as a rule: a snapshot from here

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from starlette.requests import Request
 
 from identity.oauth.errors import InvalidClient, InvalidRequest
-from identity.oauth.requests import ClientCredentials, RevocationRequest, TokenRequest
+from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
 from identity.oauth.scopes import parse_scope
 
 MAX_BODY_BYTES = 64 * 1024
@@ -76,6 +76,12 @@ async def read_revocation_request(request: Request, address: str) -> RevocationR
     """Parses a request to the revocation endpoint, or raises `InvalidRequest`."""
     form = await _read_form(request)
     return RevocationRequest(form.get("token") or "", read_client_credentials(request, form), address)
+
+
+async def read_introspection_request(request: Request) -> IntrospectionRequest:
+    """Parses a request to the introspection endpoint, or raises `InvalidRequest`."""
+    form = await _read_form(request)
+    return IntrospectionRequest(form.get("token") or "", read_client_credentials(request, form))
 
 
 def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:

@@ -26,6 +26,12 @@ _REVOCATION_PARAMETERS = {
     "client_id": "of a public client, or with client_secret",
     "client_secret": "of a confidential client; or HTTP Basic",
 }
+_INTROSPECTION_PARAMETERS = {
+    "token": "an access token",
+    "token_type_hint": "not needed",
+    "client_id": "the name of the resource, with client_secret",
+    "client_secret": "of the resource; or HTTP Basic",
+}
 _ERROR: dict[str, Any] = {
     "description": "The error of RFC 6749 section 5.2.",
     "content": {
@@ -50,6 +56,12 @@ _TOKENS: dict[str, Any] = {
     },
 }
 
+_INTROSPECTED: dict[str, Any] = {
+    "type": "object",
+    "required": ["active"],
+    "properties": {"active": {"type": "boolean", "description": "false stands alone; true comes with the claims"}},
+}
+
 
 def describe(app: FastAPI, issuer: str) -> None:
     """Makes `app.openapi()` tell of the protocol endpoints too."""
@@ -71,6 +83,14 @@ def _paths(base: str) -> dict[str, Any]:
         },
         base + paths.REVOCATION_PATH: {
             "post": _form("Log out", _REVOCATION_PARAMETERS, ["token"], {"200": {"description": "Ended, or unknown."}})
+        },
+        base + paths.INTROSPECTION_PATH: {
+            "post": _form(
+                "Ask about a token, for resource services",
+                _INTROSPECTION_PARAMETERS,
+                ["token"],
+                {"200": _json("Whether it is good for the caller.", _INTROSPECTED)},
+            )
         },
         base + paths.JWKS_PATH: _get("The public keys (RFC 7517)"),
         paths.AUTHORIZATION_SERVER_PATH + base: _get("Metadata (RFC 8414)"),

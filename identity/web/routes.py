@@ -9,14 +9,16 @@ from identity.web.discovery import Discovery
 from identity.web.feed import FeedEndpoint
 from identity.web.front import Endpoints
 from identity.web.health import Health
+from identity.web.introspection import IntrospectionEndpoint
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
 
 
 def endpoints(services: Services) -> Endpoints:
     """Returns every endpoint of the protocol: path, method, handler. `openapi.py` describes them."""
-    token, discovery, feed, health = (
+    token, introspection, discovery, feed, health = (
         TokenEndpoint(services),
+        IntrospectionEndpoint(services),
         Discovery(services),
         FeedEndpoint(services),
         Health(services),
@@ -25,6 +27,7 @@ def endpoints(services: Services) -> Endpoints:
     return {
         base + paths.TOKEN_PATH: {"POST": token.token},
         base + paths.REVOCATION_PATH: {"POST": token.revoke},
+        base + paths.INTROSPECTION_PATH: {"POST": introspection.introspect},
         base + paths.JWKS_PATH: {"GET": discovery.jwks},
         # RFC 8414 puts the issuer's path behind the well-known one, OpenID Connect Discovery before it.
         paths.AUTHORIZATION_SERVER_PATH + base: {"GET": discovery.metadata},

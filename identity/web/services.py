@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from identity.feed.follower import Follower
+from identity.feed.verifiers import Verifiers
 from identity.keyring.live import LiveKeys
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import TokenPipeline
+from identity.oauth.introspection import Introspection
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.settings import Settings
@@ -24,5 +26,7 @@ class Services:
     authentication: ClientAuthentication
     tokens: TokenPipeline
     revocation: Revocation
+    introspection: Introspection
     address: ClientAddress
     registry: Registry
+    verifiers: Verifiers

@@ -114,7 +114,7 @@ def test_every_command_in_a_document_exists(page):
 
 
 def test_commands_that_do_not_exist_would_be_noticed():
-    assert problem_of(["keys", "compromise"])
+    assert problem_of(["keys", "steal"])
     assert problem_of(["keys", "rotate", "--soon"]) == "--soon"
     assert commands_of("`identity users|roles`\n```sh\nuv run identity keys list && identity x\n```\n") == [
         ["keys", "list"],

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from dev_process import Dev
+from dev_process import Dev, free_ports
+from engines import valkey_url
+from production import PASSWORD, Production, database_name, environment_of, new_database
+from redis import Redis
 from wire import Wire
 
 
@@ -50,3 +54,41 @@ def dev(make_dev) -> Dev:
     installation = make_dev()
     installation.start()
     return installation
+
+
+@pytest.fixture
+def production(tmp_path) -> Iterator[Production]:
+    """An empty PostgreSQL database, an empty Valkey, and no keys yet."""
+    (port,) = free_ports(1)
+    Redis.from_url(valkey_url()).flushall()
+    made = Production(tmp_path, environment_of(tmp_path, port, new_database()), port)
+    yield made
+    for process in made.processes:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+        process.stderr.close()
+
+
+@pytest.fixture(scope="session")
+def pattern(tmp_path_factory) -> Production:
+    """Tables, keys, a resource, a role, a person and a client, all made by commands, once; copied for each test."""
+    folder = tmp_path_factory.mktemp("pattern")
+    made = Production(folder, environment_of(folder, 0, new_database()), 0)
+    made.done("migrate")
+    made.done("keys", "init")
+    made.done("resources", "create", "orders", "https://orders.example", "--scope", "orders:read")
+    made.done("roles", "create", "reader", "--scope", "orders:read")
+    made.done("users", "create", "carol", "--role", "reader", "--password-stdin", stdin=PASSWORD + "\n")
+    grants = ("--grant", "password", "--grant", "refresh_token")
+    made.done("clients", "create", "web", *grants, "--scope", "orders:read", "--public")
+    return made
+
+
+@pytest.fixture
+def prepared(production: Production, pattern: Production) -> Production:
+    """An installation of a test's own that is ready to serve."""
+    shutil.copytree(pattern.folder / "keys", production.folder / "keys")
+    copied = new_database(database_name(pattern))
+    production.environment["IDENTITY_DATABASE_URL"] = copied
+    return production

@@ -78,6 +78,10 @@ class Dev:
         """Returns the pids of everything that belongs to this installation: all of it works in this folder or below."""
         return [pid for pid in _pids() if pid != os.getpid() and self._owns(pid)]
 
+    def processes_of(self, program: str) -> list[int]:
+        """Returns the pids of those that run this program."""
+        return [pid for pid in self.processes() if program.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def _owns(self, pid: int) -> bool:
         try:
             return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(self.folder)

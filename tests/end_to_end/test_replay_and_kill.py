@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from pathlib import Path
 
 from dev_process import wait_until
 from test_story import log_in
@@ -75,10 +74,8 @@ async def test_a_kill_of_server_and_valkey_is_noticed_by_the_command_which_leave
     dev = make_dev()
     dev.start()
     tokens = await log_in(connect(dev.issuer))
-    for pid in dev.processes():
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"identity.cli.server" in command or b"valkey-server" in command:
-            os.kill(pid, signal.SIGKILL)
+    for pid in [*dev.processes_of("identity.cli.server"), *dev.processes_of("valkey-server")]:
+        os.kill(pid, signal.SIGKILL)
     assert dev.process.wait(30) == 1
     assert "the identity server" in dev.printed()
     wait_until(lambda: dev.processes() == [], 10)

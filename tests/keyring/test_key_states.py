@@ -98,3 +98,47 @@ def test_a_refresh_key_is_kept_until_a_younger_one_is_older_than_any_living_fami
     keyring = keyring.with_refresh_key(RefreshKeyRecord("r2", 200), oldest_family=150)
     assert [record.key_id for record in keyring.refresh] == ["r2", "r1"], "families begun with r1 until 200 live on"
     assert keyring.version == 3
+
+
+def test_a_stolen_next_key_is_replaced_before_it_ever_signs() -> None:
+    """K06"""
+    after = first_keyring().with_next(key("k2"), now=100)
+    assert states(after) == {"k0": KeyState.CURRENT, "k1": KeyState.PREVIOUS, "k2": KeyState.NEXT}
+    assert states(after.withdrawn("k1"))["k1"] is KeyState.WITHDRAWN
+
+
+def test_after_a_restart_none_of_the_old_keys_signs_and_all_can_be_withdrawn() -> None:
+    """K06: a stolen host."""
+    before = first_keyring().promoted(key("k2"), now=100)
+    after = before.restarted(key("k3", KeyState.CURRENT), key("k4"), now=200)
+    assert (after.current.kid, after.next.kid) == ("k3", "k4")
+    assert [record.kid for record in after.withdrawn("k0", "k1", "k2").published] == ["k3", "k4"]
+
+
+@pytest.mark.parametrize("kid", ["k0", "k1"])
+def test_a_key_that_signs_or_is_next_is_not_withdrawn_before_it_is_replaced(kid: str) -> None:
+    """K07: there is always a key that signs, and one that will."""
+    with pytest.raises(KeyringError, match="must be replaced"):
+        first_keyring().withdrawn(kid)
+
+
+def test_a_withdrawn_key_never_comes_back() -> None:
+    """K06, K09"""
+    keyring = first_keyring().promoted(key("k2"), now=100).withdrawn("k0")
+    assert keyring.withdrawn("k0") is keyring
+    later = keyring.retired(replaced_before=10**9).promoted(key("k3"), now=200).with_next(key("k4"), now=300)
+    assert states(later)["k0"] is KeyState.WITHDRAWN
+
+
+def test_an_emergency_is_not_refused_because_too_many_keys_are_published() -> None:
+    """K06: verifiers keep what they have for the moment in which there is one too many, and that includes the next key."""
+    keyring = first_keyring()
+    for number in range(2, MAX_PUBLISHED_KEYS):
+        keyring = keyring.promoted(key(f"k{number}"), now=number)
+    stolen = keyring.current.kid
+    after = keyring.promoted(key("k99"), now=99, urgent=True).withdrawn(stolen)
+    assert len(after.published) == MAX_PUBLISHED_KEYS
+
+
+def test_a_new_refresh_key_alone_ends_every_session() -> None:
+    assert [each.key_id for each in first_keyring().with_only_refresh_key(RefreshKeyRecord("r1", 5)).refresh] == ["r1"]

@@ -13,11 +13,8 @@ from issuer_in_process import ISSUER, ORDERS, Issuer, granted, refusal
 from sqlmodel import update
 
 from identity.administration.clients import NewClient
-from identity.administration.keys import SigningKeys
-from identity.app import key_folder, key_rules
 from identity.keyring.signers import base64url
 from identity.models import RevocationRule
-from identity.store.redis.publications import RedisPublications
 from identity.verifier.profile import RuleKind, rule_digest
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
@@ -389,9 +386,7 @@ async def test_after_a_key_rotation_a_refresh_is_signed_by_the_new_key(issuer: I
     """K02, hydra PR#3942: the header's kid is always the key that signed."""
     body = granted(await issuer.login())
     before = jwt.get_unverified_header(body["access_token"])["kid"]
-    settings = issuer.settings
-    keys = SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(issuer.stores.redis))
-    rotated = await keys.rotate(force=True)
+    rotated = await issuer.keys.rotate(force=True)
     async with asyncio.timeout(5):
         while True:
             body = granted(await issuer.refresh(body["refresh_token"]))

@@ -25,6 +25,7 @@ AUDIENCE = "http://orders.example"
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
 FEED = "/revocations"
+INTROSPECTION = "/introspect"
 
 
 def b64(data: bytes) -> str:
@@ -53,12 +54,13 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Reply:
-    """What an overridden path answers; `after` seconds, or never when it hangs until the issuer closes."""
+    """What an overridden path answers: nothing when it hangs until the issuer closes, or one byte every 0.05 s."""
 
     status: int = 200
     body: bytes = b"{}"
     headers: tuple[tuple[str, str], ...] = ()
     hang: bool = False
+    trickles: bool = False
 
 
 @dataclass
@@ -70,6 +72,8 @@ class FakeIssuer:
     hits: Counter[str] = field(default_factory=Counter)
     polls: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    questions: list[str] = field(default_factory=list)
+    inactive: set[str] = field(default_factory=set)
     overrides: dict[str, Callable[[], Reply]] = field(default_factory=dict)
     jwks_headers: tuple[tuple[str, str], ...] = (("Cache-Control", "public, max-age=300"),)
     epoch: str = "e1"
@@ -109,11 +113,15 @@ class FakeIssuer:
             self.epoch, self.seq, self.rules = epoch, 0, []
             self.changed.notify_all()
 
-    def reply(self, target: str, authorization: str | None) -> Reply:
+    def reply(self, target: str, authorization: str | None, form: str = "") -> Reply:
         asked = urlsplit(target)
         self.hits[asked.path] += 1
+        poll = {name: values[0] for name, values in parse_qs(asked.query).items()}
+        if asked.path == INTROSPECTION:
+            self.questions.append(parse_qs(form)["token"][0])
+            self.authorizations.append(authorization)
         if asked.path == FEED:
-            self.polls.append({name: values[0] for name, values in parse_qs(asked.query).items()})
+            self.polls.append(poll)
             self.authorizations.append(authorization)
         if override := self.overrides.get(asked.path):
             return override()
@@ -121,11 +129,14 @@ class FakeIssuer:
             return Reply(body=compact_json(self.metadata()))
         if asked.path == JWKS:
             return Reply(body=self.jwks(), headers=self.jwks_headers)
-        return Reply(body=self.feed(self.polls[-1])) if asked.path == FEED else Reply(404)
+        if asked.path == INTROSPECTION:
+            return Reply(body=compact_json({"active": parse_qs(form)["token"][0] not in self.inactive}))
+        return Reply(body=self.feed(poll)) if asked.path == FEED else Reply(404)
 
     def metadata(self) -> dict[str, object]:
         origin = self.url.removesuffix(self.path)
-        return {"issuer": self.url, "jwks_uri": origin + JWKS, "revocation_feed_endpoint": origin + FEED}
+        asked = {"revocation_feed_endpoint": origin + FEED, "introspection_endpoint": origin + INTROSPECTION}
+        return {"issuer": self.url, "jwks_uri": origin + JWKS, **asked}
 
     def jwks(self, *more: dict[str, object]) -> bytes:
         return compact_json({"keys": [*(key.jwk for key in self.keys), *more]})
@@ -195,7 +206,13 @@ def handler_of(issuer: FakeIssuer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1
 
         def do_GET(self) -> None:
-            reply = issuer.reply(self.path, self.headers["Authorization"])
+            self.answer(issuer.reply(self.path, self.headers["Authorization"]))
+
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.answer(issuer.reply(self.path, self.headers["Authorization"], form))
+
+        def answer(self, reply: Reply) -> None:
             if reply.hang:
                 issuer.closed.wait()
                 self.close_connection = True
@@ -205,8 +222,11 @@ def handler_of(issuer: FakeIssuer) -> type[BaseHTTPRequestHandler]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
-            self.wfile.write(reply.body)
-            self.wfile.flush()
+            for piece in (bytes([byte]) for byte in reply.body) if reply.trickles else (reply.body,):
+                self.wfile.write(piece)
+                self.wfile.flush()
+                if reply.trickles and issuer.closed.wait(0.05):
+                    break
 
         def log_message(self, format: str, *args: object) -> None:
             """The tests' output is no access log."""

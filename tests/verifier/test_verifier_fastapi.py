@@ -64,7 +64,9 @@ async def test_scheme_is_case_insensitive(client: httpx2.AsyncClient, issuer: Fa
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic YTpi"}, {"Authorization": ""}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Basic YTpi"}, {"Authorization": "DPoP a.b.c"}, {"Authorization": ""}]
+)
 async def test_request_without_a_token_gets_a_challenge_without_error(
     client: httpx2.AsyncClient, headers: dict[str, str]
 ) -> None:

@@ -152,17 +152,21 @@ async def test_answer_out_of_step_is_followed_by_a_snapshot(
     assert await is_refused(verifier, token)
 
 
-async def test_poll_says_who_asks_and_what_it_has(verifier_of: Make, issuer: FakeIssuer) -> None:
+async def test_poll_says_who_asks_and_what_it_has(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually
+) -> None:
     """The issuer knows which verifiers live and how far they are."""
     verifier = verifier_of(credential=Credential("orders:a", "s e+c/r%t"), max_staleness=60)
     await verifier.verify(issuer.mint())
     issuer.revoke(RuleKind.SUBJECT, "bob")
     await until_applied(verifier, issuer)
-    async with asyncio.timeout(4):
-        while issuer.polls[-1].get("cursor") != "e1.1":
-            await asyncio.sleep(0.01)
+
+    def waiting() -> dict[str, str]:
+        return [poll for poll in issuer.polls if float(poll["wait"])][-1]
+
+    await eventually(lambda: waiting().get("cursor") == "e1.1")
     assert "cursor" not in issuer.polls[0]
-    last = issuer.polls[-1]
+    last = waiting()
     assert (float(last["wait"]), last["kids"]) == (20, "key-one")
     assert {poll["instance"] for poll in issuer.polls} == {last["instance"]}
     assert len(bytes.fromhex(last["instance"])) == 16
@@ -229,6 +233,19 @@ async def test_new_jwks_version_in_the_feed_fetches_the_keys_at_once(
 
     await eventually(has_both)
     assert issuer.hits[JWKS] == 2
+
+
+async def test_issuer_hears_at_once_which_keys_are_held(
+    verifier_of: Make, issuer: FakeIssuer, signing_keys: list[SigningKey], eventually: Eventually
+) -> None:
+    """DESIGN 6: a rotation waits for it, and the poll under way would say it 20 s later."""
+    verifier = verifier_of(credential=ANONYMOUS, cooldown=0)
+    await verifier.verify(issuer.mint())
+    await until_applied(verifier, issuer)
+    issuer.keys.append(signing_keys[1])
+    await verifier.verify(issuer.mint(key=signing_keys[1]))
+    await eventually(lambda: issuer.polls[-1]["kids"] == "key-one,key-two")
+    assert float(issuer.polls[-1]["wait"]) == 0
 
 
 def test_credential_does_not_show_its_secret() -> None:

@@ -114,6 +114,7 @@ FAULTS: list[tuple[str, str, Callable[[FakeIssuer], Reply]]] = [
     ("JWKS redirect", JWKS, lambda issuer: Reply(302, headers=(("Location", issuer.url + "/elsewhere"),))),
     ("JWKS with a private key", JWKS, private_jwks),
     ("JWKS with a duplicate kid", JWKS, lambda issuer: Reply(body=issuer.jwks(issuer.keys[0].jwk))),
+    ("JWKS trickles", JWKS, lambda issuer: Reply(body=issuer.jwks(), trickles=True)),
     ("JWKS hangs", JWKS, lambda issuer: Reply(hang=True)),
     ("metadata 404", METADATA, lambda issuer: Reply(404)),
     ("metadata redirect", METADATA, lambda issuer: Reply(301, headers=(("Location", "/elsewhere"),))),
@@ -125,6 +126,11 @@ FAULTS: list[tuple[str, str, Callable[[FakeIssuer], Reply]]] = [
     ("JWKS in a file", METADATA, lambda issuer: metadata(issuer, jwks_uri="file:///etc/passwd")),
     ("JWKS with a user", METADATA, lambda issuer: metadata(issuer, jwks_uri=with_user(issuer))),
     ("JWKS at no URL", METADATA, lambda issuer: metadata(issuer, jwks_uri="http://[")),
+    (
+        "introspection elsewhere",
+        METADATA,
+        lambda issuer: metadata(issuer, introspection_endpoint="https://evil.example/"),
+    ),
     ("feed elsewhere", METADATA, lambda issuer: metadata(issuer, revocation_feed_endpoint="https://evil.example/")),
 ]
 GZIP = (("Content-Encoding", "gzip"),)

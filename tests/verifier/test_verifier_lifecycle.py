@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from fake_issuer import JWKS, FakeIssuer, Reply, SigningKey, running
 
-from identity.verifier import KeysUnavailable, Verifier
+from identity.verifier import ANONYMOUS, KeysUnavailable, Verifier
 
 Make = Callable[..., Verifier]
 Eventually = Callable[..., Awaitable[None]]
@@ -53,7 +53,9 @@ def test_issuer_must_be_https_or_on_loopback(address: str) -> None:
         {"leeway": 61},
         {"leeway": -1},
         {"max_staleness": 0},
+        {"when_stale": "ask"},
         {"when_stale": "introspect"},
+        {"when_stale": "introspect", "credential": ANONYMOUS},
         {"ssl_context": ssl._create_unverified_context()},
     ],
 )

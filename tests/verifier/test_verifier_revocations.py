@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
-from fake_issuer import b64
+from fake_issuer import FakeIssuer, b64
 
+from identity.verifier import InvalidToken, Verifier
+from identity.verifier.judging import Seen, check_revoked
 from identity.verifier.profile import RuleKind, rule_digest
 from identity.verifier.revocations import FeedAnswer, FeedOutOfStep, FeedRule, Picture, read_answer
 
@@ -38,6 +41,25 @@ def test_rule_matches_tokens_older_than_itself_only() -> None:
     assert revokes(picture, 4)
     assert not revokes(picture, 5)
     assert not revokes(picture, 4, "y")
+
+
+async def test_token_is_looked_at_again_when_a_rule_arrived_during_the_look(
+    verifier: Verifier, issuer: FakeIssuer
+) -> None:
+    """V12: told here by digests that bring the rule themselves, where a thread would."""
+    picture = picture_at(5, rule(5, "other"))
+
+    class Meanwhile(tuple[bytes, ...]):
+        def __iter__(self) -> Iterator[bytes]:
+            yield from super().__iter__()
+            picture.apply(answer(rule(6), seq=6), NOW)
+
+    seen = Seen(await verifier.verify(issuer.mint()), 0.0, 0, Meanwhile([rule_digest(RuleKind.TOKEN, "x")]))
+    check_revoked(picture, seen, "http://orders.example")
+    assert seen.checked != picture.version
+    seen.digests = tuple(tuple.__iter__(seen.digests or ()))
+    with pytest.raises(InvalidToken):
+        check_revoked(picture, seen, "http://orders.example")
 
 
 def test_newest_rule_for_a_name_counts() -> None:

@@ -142,6 +142,8 @@ CLAIMS: list[tuple[str, dict[str, object], Refusal]] = [
     ("V08 empty sid", {"sid": ""}, Refusal.INVALID_CLAIMS),
     ("V08 text auth_time", {"auth_time": "now"}, Refusal.INVALID_CLAIMS),
     ("V13 bound", {"cnf": {"jkt": "abc"}}, Refusal.SENDER_CONSTRAINED),
+    ("V13 certificate", {"cnf": {"x5t#S256": "abc"}}, Refusal.SENDER_CONSTRAINED),
+    ("V13 odd cnf", {"cnf": 0}, Refusal.SENDER_CONSTRAINED),
 ]
 
 

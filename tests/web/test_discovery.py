@@ -34,6 +34,7 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "issuer": ISSUER,
         "token_endpoint": f"{ISSUER}/token",
         "revocation_endpoint": f"{ISSUER}/revoke",
+        "introspection_endpoint": f"{ISSUER}/introspect",
         "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
         "revocation_feed_endpoint": f"{ISSUER}/revocations",
         "grant_types_supported": ["password", "refresh_token", "client_credentials"],
@@ -41,8 +42,9 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "scopes_supported": ["orders:read", "orders:write", "roles"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     }
-    for name in ("token_endpoint", "revocation_endpoint"):
+    for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):
         assert refusal(await issuer.http.get(document[name])) == (405, "invalid_request")
     assert (await issuer.http.get(document["jwks_uri"])).status_code == 200
     assert refusal(await issuer.http.get(document["revocation_feed_endpoint"])) == (401, "invalid_client")

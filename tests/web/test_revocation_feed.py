@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from issuer_in_process import NOTES, RESOURCE, SERVICE, Issuer, granted, refusal
 
+from identity.feed.rules import Head
 from identity.store.embedded import EmbeddedValkey
+from identity.store.redis.verifiers import RedisVerifiers
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 
@@ -221,3 +223,34 @@ async def test_every_waiting_poll_ends_when_the_server_stops(start_issuer: Start
         done, _ = await asyncio.wait(polls, timeout=0.5)
         assert len(done) == 5
         assert {(await poll).status_code for poll in polls} == {200}
+
+
+async def test_a_poll_says_who_asks_and_how_far_it_is(issuer: Issuer) -> None:
+    """DESIGN 8: here operators see which verifiers live, and a rule is acknowledged."""
+    verifiers = RedisVerifiers(issuer.stores.redis)
+    await issuer.feed(instance="i1")
+    assert [(each.name, each.applied, each.kids) for each in await verifiers.live()] == [("orders/i1", None, ())]
+    picture = (await issuer.feed()).json()
+    await issuer.feed(cursor=cursor_of(picture), instance="i1", kids="k1,k2")
+    (seen,) = await verifiers.live()
+    assert (seen.applied, seen.kids) == (Head(picture["epoch"], picture["seq"]), ("k1", "k2"))
+
+
+async def test_strangers_are_not_counted(start_issuer: StartIssuer) -> None:
+    """DESIGN 8: whoever is anonymous could invent any number."""
+    async with start_issuer(feed_public=True) as issuer:
+        assert (await issuer.feed(auth=None, instance="i1")).status_code == 200
+        assert await RedisVerifiers(issuer.stores.redis).live() == []
+
+
+@pytest.mark.parametrize("instance", ["", "a b", "a\x1b[2J", "x" * 65, "ä"])
+async def test_a_malformed_instance_is_answered_and_not_noted(issuer: Issuer, instance: str) -> None:
+    """It would show in an operator's terminal."""
+    assert (await issuer.feed(instance=instance)).status_code == 200
+    assert await RedisVerifiers(issuer.stores.redis).live() == []
+
+
+async def test_malformed_and_needless_kids_are_left_out(issuer: Issuer) -> None:
+    await issuer.feed(instance="i1", kids=",".join(["ok", "not ok", "", "x" * 65, *(f"k{n}" for n in range(50))]))
+    (seen,) = await RedisVerifiers(issuer.stores.redis).live()
+    assert seen.kids == ("ok", *(f"k{n}" for n in range(15)))

@@ -1,0 +1,30 @@
+-- Which verifiers live, and what each said with its last poll; on Redis's own clock.
+--
+-- KEYS[1]  all verifiers, by the time they were last heard of      KEYS[2]  what they said, by name
+-- ARGV[1]  "report" | "list"       ARGV[2]  milliseconds after which silence means death
+-- ARGV[3]  how many are kept       ARGV[4]  name       ARGV[5]  what it says
+--
+-- A report beyond the limit is dropped: whoever invents instances takes no place of those that are known.
+
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[2]))) do
+  redis.call('ZREM', KEYS[1], name)
+  redis.call('HDEL', KEYS[2], name)
+end
+
+if ARGV[1] == 'report' then
+  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) and not redis.call('ZSCORE', KEYS[1], ARGV[4]) then
+    return {}
+  end
+  redis.call('ZADD', KEYS[1], now, ARGV[4])
+  redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
+  return {}
+end
+
+local found = {}
+local heard = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #heard, 2 do
+  found[#found + 1] = {heard[i], redis.call('HGET', KEYS[2], heard[i]), now - tonumber(heard[i + 1])}
+end
+return found
