@@ -16,6 +16,7 @@ FILES = sorted(path for folder in ("identity", "resource_example") for path in (
 OURS: dict[str, set[str]] = {
     "identity.verifier": set(),
     "identity.testing": {"identity.verifier"},
+    "identity.checking": {"identity.testing", "identity.verifier.profile"},
     "identity.models": set(),
     "identity.tokens": {"identity.keyring", "identity.verifier.profile"},
     "identity.keyring": {"identity.tokens", "identity.verifier.profile"},
@@ -72,6 +73,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "rich": ("identity.cli",),
     "argon2": ("identity.accounts.passwords",),
     "pydantic": ("identity.settings", "resource_example"),
+    "pytest": ("identity.testing.plugin",),
 }
 """Who may use a library at all."""
 

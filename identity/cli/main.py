@@ -14,6 +14,10 @@ def run() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "identity":
             raise
+        if sys.argv[1:2] == ["check-resource"]:  # needs nothing of the server
+            from identity.checking.command import main
+
+            sys.exit(main(sys.argv[2:]))
         print(_NEEDS_SERVER, file=sys.stderr)
         sys.exit(2)
     app()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_documents_run import blocks_of
 from test_story import log_in
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,20 @@ async def main():
         good = await client.get("/", headers={"Authorization": "Bearer " + sys.argv[3]})
         bad = await client.get("/", headers={"Authorization": "Bearer nonsense"})
     print(json.dumps({"good": good.status_code, "subject": good.json(), "bad": bad.status_code}))
+
+asyncio.run(main())
+"""
+
+_TRY_OUT = """
+import asyncio, importlib.util, json
+from identity.testing import LocalIssuer
+from identity.verifier import Verifier
+
+async def main():
+    with LocalIssuer("https://orders.example") as issuer:
+        async with Verifier(issuer.url, "https://orders.example") as verifier:
+            token = await verifier.verify(issuer.token("bob"))
+    print(json.dumps({"subject": token.subject, "pytest": importlib.util.find_spec("pytest") is not None}))
 
 asyncio.run(main())
 """
@@ -120,3 +135,26 @@ def test_the_command_without_the_server_names_the_one_command_that_installs_it(w
     done = subprocess.run([str(python.parent / "identity"), "dev"], cwd="/", capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert done.stderr.strip() == "identity: the server is not installed; run: pip install 'identity-seam[server]'"
+
+
+def test_the_base_install_has_an_issuer_for_tests_and_no_pytest(wheel, tmp_path):
+    assert run(install(wheel, tmp_path / "base"), _TRY_OUT) == {"subject": "bob", "pytest": False}
+
+
+def test_the_testing_extra_brings_the_fixtures(wheel, tmp_path):
+    """The example of docs/testing.md, in an environment that has the wheel and nothing of this repository."""
+    python = install(wheel, tmp_path / "tested", "fastapi,testing")
+    (tmp_path / "test_orders.py").write_text(blocks_of("docs/testing.md", "python")[0])
+    command = [str(python), "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_orders.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_base_install_can_check_a_service(wheel, tmp_path):
+    """It says that nothing listens, without one library of the server."""
+    python = install(wheel, tmp_path / "checking")
+    asked = ["check-resource", "http://127.0.0.1:1/", "--audience", "a", "--wait", "0", "--issuer-port", "0"]
+    program = [str(python.parent / "identity"), *asked]
+    done = subprocess.run(program, cwd="/", capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == "identity: nothing answers at http://127.0.0.1:1/"
