@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from identity.cli import api_keys, keys, registrations, users
 from identity.cli import dev as dev_command
-from identity.cli import keys, registrations, users
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done
@@ -22,6 +22,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(registrations.clients, name="clients")
 app.add_typer(registrations.resources, name="resources")
 app.add_typer(registrations.roles, name="roles")
+app.add_typer(api_keys.app, name="api-keys")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from identity.accounts.passwords import Passwords
+from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
 from identity.administration.keys import SigningKeys
@@ -48,6 +49,7 @@ class Office:
     clients: Clients
     roles: Roles
     resources: ResourceServices
+    api_keys: ApiKeys
     keys: SigningKeys
     actor: str
 
@@ -108,6 +110,7 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         clients=Clients(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
+        api_keys=ApiKeys(stores.ledger, actor),
         keys=SigningKeys(key_folder(settings), key_rules(settings), RedisPublications(stores.redis)),
         actor=actor,
     )
