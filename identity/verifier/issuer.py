@@ -29,10 +29,12 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` is absent when it offers none."""
+    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` is absent when it offers none. What it calls its token
+    endpoint is looked at by those who need it: whoever only verifies does not mind where it is."""
 
     jwks_uri: str
     feed: str | None
+    token_endpoint: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,18 @@ class IssuerClient:
 
         There is no timeout here: whoever asks knows how long is too long.
         """
-        asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **(headers or {})}
-        async with self._http.stream("GET", address, headers=asked) as response:
+        return await self._ask("GET", address, limit, headers or {})
+
+    async def post_token(self, form: Mapping[str, str], *, limit: int, fresh: bool = False) -> Answer:
+        """Returns the answer of the token endpoint to `form`, or raises like `get`; `fresh` is as in `metadata`."""
+        endpoint = self._own((await self.metadata(fresh=fresh)).token_endpoint)
+        return await self._ask("POST", endpoint, limit, {}, form)
+
+    async def _ask(
+        self, method: str, address: str, limit: int, headers: Mapping[str, str], form: Mapping[str, str] | None = None
+    ) -> Answer:
+        asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        async with self._http.stream(method, address, headers=asked, data=form) as response:
             if response.status_code != 200:
                 raise FetchFailed(f"status {response.status_code}", response.status_code)
             body = await _read(response, limit)
@@ -109,7 +121,8 @@ class IssuerClient:
         if document.get("issuer") != self._issuer:
             raise FetchFailed("the metadata is that of another issuer")
         feed = document.get(FEED_METADATA)
-        return Metadata(self._own(document.get("jwks_uri")), None if feed is None else self._own(feed))
+        token_endpoint = document.get("token_endpoint")
+        return Metadata(self._own(document.get("jwks_uri")), None if feed is None else self._own(feed), token_endpoint)
 
     def _own(self, address: object) -> str:
         """Returns an address of the metadata if it is at the issuer's origin: keys and secrets go nowhere else."""

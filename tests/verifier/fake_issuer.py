@@ -25,6 +25,7 @@ AUDIENCE = "http://orders.example"
 METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
 FEED = "/revocations"
+TOKEN = "/token"
 
 
 def b64(data: bytes) -> str:
@@ -70,6 +71,9 @@ class FakeIssuer:
     hits: Counter[str] = field(default_factory=Counter)
     polls: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str | None] = field(default_factory=list)
+    exchanges: list[dict[str, str]] = field(default_factory=list)
+    api_keys: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Keys that are good, and what their tokens say besides the usual; `lifetime` is how long they live."""
     overrides: dict[str, Callable[[], Reply]] = field(default_factory=dict)
     jwks_headers: tuple[tuple[str, str], ...] = (("Cache-Control", "public, max-age=300"),)
     epoch: str = "e1"
@@ -123,9 +127,22 @@ class FakeIssuer:
             return Reply(body=self.jwks(), headers=self.jwks_headers)
         return Reply(body=self.feed(self.polls[-1])) if asked.path == FEED else Reply(404)
 
+    def token_reply(self, target: str, body: bytes) -> Reply:
+        self.hits[target] += 1
+        self.exchanges.append({name: values[0] for name, values in parse_qs(body.decode()).items()})
+        if override := self.overrides.get(target):
+            return override()
+        changes = self.api_keys.get(self.exchanges[-1]["api_key"])
+        if changes is None:
+            return Reply(400, b'{"error":"invalid_grant"}')
+        lifetime = int(str(changes.get("lifetime", 600)))
+        token = self.mint(exp=int(time.time()) + lifetime, **{k: v for k, v in changes.items() if k != "lifetime"})
+        return Reply(body=compact_json({"access_token": token, "token_type": "Bearer", "expires_in": lifetime}))
+
     def metadata(self) -> dict[str, object]:
         origin = self.url.removesuffix(self.path)
-        return {"issuer": self.url, "jwks_uri": origin + JWKS, "revocation_feed_endpoint": origin + FEED}
+        found = {"jwks_uri": origin + JWKS, "revocation_feed_endpoint": origin + FEED, "token_endpoint": origin + TOKEN}
+        return {"issuer": self.url, **found}
 
     def jwks(self, *more: dict[str, object]) -> bytes:
         return compact_json({"keys": [*(key.jwk for key in self.keys), *more]})
@@ -195,7 +212,13 @@ def handler_of(issuer: FakeIssuer) -> type[BaseHTTPRequestHandler]:
         wbufsize = -1
 
         def do_GET(self) -> None:
-            reply = issuer.reply(self.path, self.headers["Authorization"])
+            self.answer(issuer.reply(self.path, self.headers["Authorization"]))
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.answer(issuer.token_reply(self.path, body))
+
+        def answer(self, reply: Reply) -> None:
             if reply.hang:
                 issuer.closed.wait()
                 self.close_connection = True
