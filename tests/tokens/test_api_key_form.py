@@ -1,6 +1,8 @@
 """API keys: recognised offline, and nothing with a typing error passes for one."""
 
+import re
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,7 +21,11 @@ def test_a_key_reads_back_as_what_it_says(key: KeyCredential) -> None:
 
 def test_the_form_is_written_down_in_one_example() -> None:
     """A leak scanner is built from this: prefix, id, secret, and the CRC-32 of all of that in base 62."""
+    document = (Path(__file__).parents[2] / "docs/api-keys.md").read_text(encoding="utf-8")
     text = "idk_" + "0" * 22 + "_" + "z" * 43 + "4LIK1t"
+    assert f"\n{text}\n" in document
+    (pattern,) = re.findall(r"^idk_\[.*$", document, re.M)
+    assert re.fullmatch(pattern, text)
     assert read_key(text) == KeyCredential("0" * 22, "z" * 43)
     assert api_key_checksum(text[:-6]) == text[-6:]
 
