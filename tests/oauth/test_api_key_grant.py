@@ -17,6 +17,7 @@ from sqlmodel import select, update
 from identity.administration.api_keys import NewApiKey
 from identity.administration.clients import NewClient
 from identity.models import ApiKey, AuditEvent
+from identity.oauth.requests import ClientCredentials, TokenRequest
 from identity.tokens.api_key import KeyCredential, new_key, read_key, write_key
 from identity.verifier.profile import API_KEY_CLIENT, API_KEY_GRANT, RuleKind, rule_digest
 
@@ -250,7 +251,10 @@ async def test_a_key_shows_in_no_log_no_answer_and_no_row(
     answers.append(await issuer.exchange(text, client_id="demo"))
     async with issuer.stores.database.read() as session:
         rows = [*(await session.scalars(select(ApiKey))).all(), *(await session.scalars(select(AuditEvent))).all()]
-    shown = "".join([caplog.text, *capsys.readouterr(), *(answer.text for answer in answers), *map(repr, rows)])
+    request = TokenRequest(API_KEY_GRANT, ClientCredentials(None), "127.0.0.1", api_key=text)
+    shown = "".join(
+        [repr(request), caplog.text, *capsys.readouterr(), *(answer.text for answer in answers), *map(repr, rows)]
+    )
     for each in (text, over):
         credential = read_key(each)
         assert credential is not None

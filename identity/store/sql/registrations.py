@@ -1,4 +1,4 @@
-"""Queries over people, clients, resources and roles, inside a session that the caller opened."""
+"""Queries over people, clients, resources, roles and API keys, inside a session that the caller opened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from identity.verifier.profile import RuleKind
 
 _OPERATORS = 7_203_114_586
 """Arbitrary, but the same everywhere: the PostgreSQL advisory lock that lets one operator change at a time."""
-
 
 _KEYS_OF: Final[dict[str, Mapped[Any]]] = {
     RuleKind.GRANT: col(ApiKey.key_id),
