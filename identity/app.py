@@ -19,7 +19,9 @@ from identity.feed.stores import StoreUnavailableError
 from identity.keyring.folder import KeyFolder
 from identity.keyring.live import LiveKeys
 from identity.keyring.states import KeyringError
+from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.grants.api_key import ApiKeyGrant
 from identity.oauth.grants.client_credentials import ClientCredentialsGrant
 from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import TokenPipeline
@@ -37,6 +39,7 @@ from identity.store.redis.throttle import RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.accounts import SqlAccounts
+from identity.store.sql.api_key_uses import ApiKeyUses
 from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
@@ -93,6 +96,7 @@ class Parts:
     keys: LiveKeys
     passwords: Passwords
     audit: AuditTrail
+    uses: ApiKeyUses
 
 
 def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
@@ -157,16 +161,17 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
     login = Login(SqlAccounts(stores.database), passwords, throttle)
-    audit = AuditTrail(stores.database)
+    audit, uses = AuditTrail(stores.database), ApiKeyUses(stores.database)
     authentication = ClientAuthentication(registry, settings.default_client)
     sessions = Sessions(stores.ledger, stores.families)
     grants = (
         PasswordGrant(login, registry, stores.families, keys, settings.refresh_absolute_lifetime),
         RefreshTokenGrant(registry, stores.families, sessions, stores.journal, keys, audit),
         ClientCredentialsGrant(registry),
+        ApiKeyGrant(registry, uses),
     )
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
-    tokens = TokenPipeline(authentication, grants, follower, keys, mint, audit)
+    tokens = TokenPipeline(authentication, ApiKeyAuthentication(registry), grants, follower, keys, mint, audit)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
     address = ClientAddress(settings.trusted_proxies)
@@ -182,7 +187,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),
     )
-    return Parts(stores, follower, keys, passwords, audit), services
+    return Parts(stores, follower, keys, passwords, audit, uses), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -196,7 +201,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             following, *others = (
-                asyncio.create_task(work) for work in (parts.follower.run(), watch, parts.audit.run(), rotation.run())
+                asyncio.create_task(work)
+                for work in (parts.follower.run(), watch, parts.audit.run(), parts.uses.run(), rotation.run())
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):
@@ -212,8 +218,9 @@ async def _stop(parts: Parts, following: asyncio.Task[None], others: list[asynci
     await asyncio.wait([following, *others], timeout=_STOP_SECONDS)
     following.cancel()
     await asyncio.gather(following, *others, return_exceptions=True)
-    with suppress(StoreUnavailableError):
-        await parts.audit.flush()
+    for flush in (parts.audit.flush, parts.uses.flush):
+        with suppress(StoreUnavailableError):
+            await flush()
 
 
 async def require_usable(settings: Settings, stores: Stores) -> None:

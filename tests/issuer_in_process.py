@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from httpx2 import ASGITransport, AsyncClient, Response
 
 from identity.accounts.passwords import Passwords
+from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes
 from identity.administration.keys import SigningKeys
@@ -23,6 +24,7 @@ from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
 from identity.app import Stores, create_app, signing_keys
 from identity.settings import Settings
+from identity.verifier.profile import API_KEY_GRANT
 
 ISSUER = "http://127.0.0.1:8000"
 ORDERS = "http://127.0.0.1:8001"
@@ -65,6 +67,10 @@ class Issuer:
         return Clients(self.stores.ledger, "test")
 
     @property
+    def api_keys(self) -> ApiKeys:
+        return ApiKeys(self.stores.ledger, "test")
+
+    @property
     def resources(self) -> ResourceServices:
         return ResourceServices(self.stores.ledger, "test")
 
@@ -98,6 +104,9 @@ class Issuer:
 
     async def refresh(self, refresh_token: str, **fields: Any) -> Response:
         return await self.token("refresh_token", refresh_token=refresh_token, **fields)
+
+    async def exchange(self, api_key: str, **fields: Any) -> Response:
+        return await self.token(API_KEY_GRANT, api_key=api_key, **fields)
 
     async def revoke(self, token: str, auth: tuple[str, str] | None = None, **fields: Any) -> Response:
         return await self.http.post("/revoke", data={"token": token, **fields}, auth=auth)

@@ -37,6 +37,7 @@ OURS: dict[str, set[str]] = {
         "identity.models",
         "identity.oauth",
         "identity.store.sql.change",
+        "identity.tokens",
         "identity.verifier.profile",
     },
     "identity.settings": {"identity.verifier.profile"},

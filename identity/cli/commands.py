@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from identity.checking.command import DESCRIPTION
+from identity.cli import api_keys, keys, registrations, users, verifiers
 from identity.cli import dev as dev_command
-from identity.cli import keys, registrations, users, verifiers
 from identity.cli.check_resource import check_resource
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
@@ -28,6 +28,7 @@ app.add_typer(registrations.resources, name="resources")
 app.add_typer(registrations.roles, name="roles")
 app.add_typer(verifiers.app, name="verifiers")
 app.command("check-resource", help=DESCRIPTION)(check_resource)
+app.add_typer(api_keys.app, name="api-keys")
 
 
 @app.command()

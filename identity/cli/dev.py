@@ -137,7 +137,7 @@ def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes
 
 
 def _can_verify(options: DevOptions) -> bool:
-    """Whether the example service can verify already: it may have started before the server had anything to tell."""
+    """whether the example service has keys and revocations: it may have started before the server had anything to tell."""
     with suppress(OSError, ValueError), urlopen(f"{options.resource_url}/health", timeout=1) as answer:  # noqa: S310
         return bool(json.load(answer)["ready"])
     return False

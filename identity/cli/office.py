@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from identity.accounts.passwords import Passwords
+from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
 from identity.administration.key_compromise import KeyCompromise
@@ -50,6 +51,7 @@ class Office:
     clients: Clients
     roles: Roles
     resources: ResourceServices
+    api_keys: ApiKeys
     keys: SigningKeys
     verifiers: Verifiers
     actor: str
@@ -116,6 +118,7 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         clients=Clients(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
+        api_keys=ApiKeys(stores.ledger, actor),
         keys=signing_keys(settings, stores),
         verifiers=RedisVerifiers(stores.redis),
         actor=actor,

@@ -1,5 +1,6 @@
 """The SQL tables, one file for each thing kept: what must outlive Redis. Nothing but SQLModel and the standard library."""
 
+from identity.models.api_key import ApiKey
 from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
 from identity.models.resource import Resource
@@ -7,4 +8,4 @@ from identity.models.revocation import FeedHead, RevocationRule
 from identity.models.role import Role
 from identity.models.user import User, UserRole
 
-__all__ = ["AuditEvent", "Client", "FeedHead", "Resource", "RevocationRule", "Role", "User", "UserRole"]
+__all__ = ["ApiKey", "AuditEvent", "Client", "FeedHead", "Resource", "RevocationRule", "Role", "User", "UserRole"]

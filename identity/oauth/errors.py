@@ -4,7 +4,7 @@ for the log; `web/errors.py` is the one place where they become responses.
     OAuthError
     ├── InvalidRequest            malformed, missing or repeated parameters           RFC 6749 section 5.2
     ├── InvalidClient             unknown, disabled or not authenticated client       RFC 6749 section 5.2
-    ├── InvalidGrant              wrong credentials, or a refresh token that is over  RFC 6749 section 5.2
+    ├── InvalidGrant              wrong credentials, or a token or key that is over   RFC 6749 section 5.2
     ├── UnauthorizedClient        this client may not use this grant                  RFC 6749 section 5.2
     ├── UnsupportedGrantType      nobody may use this grant                           RFC 6749 section 5.2
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2

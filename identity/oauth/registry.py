@@ -63,6 +63,24 @@ class Person:
     roles: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RegisteredApiKey:
+    """An API key as registered: of a person (`subject`) or of a client (`client_id`), for one resource, by name.
+
+    `revision` is the feed head it was made under; `expires_at` is Unix seconds.
+    """
+
+    key_id: str
+    secret_hash: bytes
+    subject: str | None
+    client_id: str | None
+    resource: str
+    scopes: frozenset[str]
+    revision: int
+    expires_at: int | None
+    is_revoked: bool
+
+
 class Registry(Protocol):
     """Finds what is registered. Answers come from memory once seen; the revocation feed says when to look again."""
 
@@ -74,6 +92,10 @@ class Registry(Protocol):
 
     async def resources(self) -> Resources:
         """Returns all resources."""
+
+    async def api_key(self, key_id: str, secret_hash: bytes) -> RegisteredApiKey | None:
+        """Returns the API key with this id and secret, revoked and expired ones included, or None: an unknown id and a wrong
+        secret cost the same."""
 
     async def origins(self) -> frozenset[str]:
         """Returns the web origins from which some enabled client may call (CORS)."""

@@ -6,13 +6,14 @@ on; so an answer is never older than the head it is used under.
 
 from __future__ import annotations
 
+import hmac
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from identity.feed.rules import known_digest
-from identity.models import Client, Resource, Role, User
-from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Resources
+from identity.models import ApiKey, Client, Resource, Role, User
+from identity.oauth.registry import Person, ProtectedResource, RegisteredApiKey, RegisteredClient, Resources
 from identity.store.sql.engine import Database
 from identity.store.sql.registrations import Registrations
 from identity.verifier.profile import RuleKind, rule_digest
@@ -21,6 +22,8 @@ T = TypeVar("T")
 
 _REMEMBERED = 10_000
 _EVERYTHING = rule_digest(RuleKind.EVERYTHING)
+_NO_HASH = bytes(32)
+"""The SHA-256 of nothing anyone will find: what an unknown key's secret is compared with."""
 
 
 class _Memory(Generic[T]):
@@ -60,6 +63,7 @@ class RememberingRegistry:
         self._database = database
         self._clients: _Memory[RegisteredClient] = _Memory()
         self._people: _Memory[Person] = _Memory()
+        self._api_keys: _Memory[RegisteredApiKey] = _Memory()
         self._resources: _Memory[Resources] = _Memory()
         self._origins: _Memory[frozenset[str]] = _Memory()
 
@@ -93,6 +97,21 @@ class RememberingRegistry:
 
         return await self._resources.get(_EVERYTHING, read) or Resources({}, {})
 
+    async def api_key(self, key_id: str, secret_hash: bytes) -> RegisteredApiKey | None:
+        """Returns the API key with this id and secret, or None. Only a key whose secret was shown is remembered, so a wrong
+        one is read like an unknown one: nobody learns by time which ids there are."""
+
+        async def read() -> RegisteredApiKey | None:
+            async with self._database.read() as session:
+                row = await Registrations(session).api_key(key_id)
+            stored = bytes.fromhex(row.secret_hash) if row else _NO_HASH
+            return _api_key(row, stored) if hmac.compare_digest(stored, secret_hash) and row else None
+
+        known = await self._api_keys.get(known_digest(RuleKind.GRANT, key_id), read)
+        if known is None or hmac.compare_digest(known.secret_hash, secret_hash):
+            return known
+        return await read()
+
     async def origins(self) -> frozenset[str]:
         """Returns the web origins from which some enabled client may call (CORS)."""
 
@@ -104,17 +123,18 @@ class RememberingRegistry:
         return await self._origins.get(_EVERYTHING, read) or frozenset()
 
     def forget(self, digest: bytes) -> None:
-        """Forgets the person or client this digest names; all of them for a rule about everything."""
+        """Forgets the person, client or API key this digest names; all of them for a rule about everything."""
         if digest == _EVERYTHING:
             self.forget_everything()
             return
         self._people.forget(digest)
         self._clients.forget(digest)
+        self._api_keys.forget(digest)
         self._origins.clear()
 
     def forget_everything(self) -> None:
         """Forgets all."""
-        for memory in (self._clients, self._people, self._resources, self._origins):
+        for memory in (self._clients, self._people, self._api_keys, self._resources, self._origins):
             memory.clear()
 
 
@@ -133,6 +153,20 @@ def _client(row: Client) -> RegisteredClient:
 def _person(user: User, roles: Sequence[Role]) -> Person:
     scopes = frozenset(scope for role in roles for scope in role.scopes)
     return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles))
+
+
+def _api_key(row: ApiKey, secret_hash: bytes) -> RegisteredApiKey:
+    return RegisteredApiKey(
+        key_id=row.key_id,
+        secret_hash=secret_hash,
+        subject=row.subject,
+        client_id=row.client_id,
+        resource=row.resource,
+        scopes=frozenset(row.scopes),
+        revision=row.revision,
+        expires_at=int(row.expires_at.timestamp()) if row.expires_at else None,
+        is_revoked=row.revoked_at is not None,
+    )
 
 
 def _resource(row: Resource) -> ProtectedResource:

@@ -17,6 +17,7 @@ class AccessTokenGrant:
     """Everything an access token is minted from, already checked and cut.
 
     `revision` is the feed head seen *before* any of the rest was read: a rule that came in between is newer than the token.
+    `expires_at` (Unix seconds) is when what it descends from ends, if that is known: the token does not outlive it.
     """
 
     subject: str
@@ -26,6 +27,7 @@ class AccessTokenGrant:
     scopes: tuple[str, ...]
     revision: int
     grant_id: str | None = None
+    expires_at: int | None = None
     auth_time: int | None = None
     authentication_methods: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
@@ -42,6 +44,10 @@ class AccessTokenMint:
         """Returns a signed token issued at `now` (Unix seconds); its `kid` is always the key that signed it (K02)."""
         return signer.sign(grant.token_type, _encode(self._claims(grant, now)).encode())
 
+    def lifetime_of(self, grant: AccessTokenGrant, now: int) -> int:
+        """Returns how many seconds a token issued at `now` lives."""
+        return self.lifetime if grant.expires_at is None else max(0, min(self.lifetime, grant.expires_at - now))
+
     def _claims(self, grant: AccessTokenGrant, now: int) -> dict[str, object]:
         claims: dict[str, object] = {
             "iss": self.issuer,
@@ -49,7 +55,7 @@ class AccessTokenMint:
             "aud": grant.audience,
             "client_id": grant.client_id,
             "iat": now,
-            "exp": now + self.lifetime,
+            "exp": now + self.lifetime_of(grant, now),
             "jti": secrets.token_urlsafe(16),
             profile.REVISION_CLAIM: grant.revision,
         }

@@ -11,7 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from identity.verifier.api_keys import ApiKeyExchange
     from identity.verifier.errors import (
+        ExchangeUnavailable,
         InsufficientScope,
         InvalidToken,
         KeysUnavailable,
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ANONYMOUS": "feed",
+    "ApiKeyExchange": "api_keys",
     "Credential": "feed",
+    "ExchangeUnavailable": "errors",
     "InsufficientScope": "errors",
     "InvalidToken": "errors",
     "KeysUnavailable": "errors",
@@ -52,7 +56,9 @@ def __getattr__(name: str) -> object:
 
 __all__ = [
     "ANONYMOUS",
+    "ApiKeyExchange",
     "Credential",
+    "ExchangeUnavailable",
     "InsufficientScope",
     "InvalidToken",
     "KeysUnavailable",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, Final
 
+from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
 from identity.verifier.errors import InsufficientScope
 from identity.verifier.feed import WhenStale
@@ -21,6 +22,7 @@ _POLICY_VIOLATION: Final = 1008
 
 class BearerMiddleware:
     """Lets requests through to `app` with a token that is good and holds `scopes`; answers the others 400, 401, 403 or 503.
+    With `api_keys` the token may be that of an API key in `X-API-Key`.
 
     The endpoint finds the `VerifiedToken` in `scope["state"]["token"]` (`request.state.token` in Starlette and FastAPI). Its
     `require("orders:write")` may ask for more: what it raises is answered with 403. Everything is protected but the exact
@@ -37,9 +39,10 @@ class BearerMiddleware:
         open_paths: Collection[str] = (),
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
+        api_keys: ApiKeyExchange | None = None,
     ) -> None:
         self._app = app
-        self._bearer = Bearer(verifier, when_stale, resource_metadata)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys)
         self._scopes = tuple(scopes)
         self._open_paths = frozenset(open_paths)
 

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from identity.verifier.errors import InsufficientScope, KeysUnavailable, RevocationsStale, VerificationError
+from identity.verifier.api_keys import ApiKeyExchange
+from identity.verifier.errors import (
+    ExchangeUnavailable,
+    InsufficientScope,
+    KeysUnavailable,
+    RevocationsStale,
+    VerificationError,
+)
 from identity.verifier.feed import WhenStale
 from identity.verifier.token import VerifiedToken
 from identity.verifier.verifier import Verifier
 
 _MISSING: Final = "A bearer token is required."
+_API_KEY: Final = b"x-api-key"
 
 
 class BearerRefused(Exception):
@@ -28,16 +36,22 @@ class BearerRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """Judges requests by the token they bring. `when_stale` overrides the verifier's policy; `resource_metadata` is the
-    address of the metadata of RFC 9728, when the service publishes any."""
+    address of the metadata of RFC 9728, when the service publishes any. With `api_keys` a request may bring an API key in
+    `X-API-Key` instead; without, nobody looks at that header."""
 
     verifier: Verifier
     when_stale: WhenStale | None = None
     resource_metadata: str | None = None
+    api_keys: ApiKeyExchange | None = None
+
+    def __post_init__(self) -> None:
+        if self.api_keys is not None and self.api_keys.verifier is not self.verifier:
+            raise ValueError("the API keys are exchanged for another verifier")
 
     async def admit(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
         """Returns the verified token of an ASGI request if it holds all of `scopes`, or raises `BearerRefused`."""
         try:
-            verified = await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
+            verified = await self._verify(scope, scopes)
             if scopes:
                 verified.require(*scopes)
         except VerificationError as error:
@@ -46,7 +60,7 @@ class Bearer:
 
     def refusal(self, error: VerificationError, scopes: Sequence[str]) -> BearerRefused:
         """Returns the answer to a token that was refused, at an endpoint that asks for `scopes`."""
-        if isinstance(error, KeysUnavailable | RevocationsStale):
+        if isinstance(error, KeysUnavailable | RevocationsStale | ExchangeUnavailable):
             retry = {"Retry-After": str(error.retry_after)}
             return BearerRefused(503, "temporarily_unavailable", error.description, retry)
         scope = " ".join(scopes)
@@ -56,6 +70,26 @@ class Bearer:
             status, code, scope = 401, "invalid_token", ""
         challenge = self._challenge(error=code, error_description=error.description, scope=scope)
         return BearerRefused(status, code, error.description, challenge)
+
+    async def _verify(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
+        if self.api_keys is not None and (key := self._api_key(scope)) is not None:
+            return await self.api_keys.verify(key, when_stale=self.when_stale)
+        return await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
+
+    def _api_key(self, scope: Mapping[str, Any]) -> str | None:
+        """Returns the key of the one `X-API-Key` header, or None where there is no such header."""
+        values = [value for name, value in scope["headers"] if name == _API_KEY]
+        if not values:
+            return None
+        if len(values) > 1:
+            raise self._bad_request("There is more than one X-API-Key header.")
+        if any(name == b"authorization" for name, _ in scope["headers"]) or _is_in_query(scope["query_string"]):
+            # Which of the two would decide? Whoever sends both has one of them from somebody else (V15).
+            raise self._bad_request("A request has an API key or a token, not both.")
+        text: str = values[0].strip(b" ").decode("latin-1")
+        if not text:
+            raise self._bad_request("The X-API-Key header holds no key.")
+        return text
 
     def _token(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> str:
         """Returns the token of the one `Authorization` header; it is taken from nowhere else (V15, RFC 6750 section 2)."""

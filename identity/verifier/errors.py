@@ -4,7 +4,8 @@ VerificationError
 ├── InvalidToken             the token is refused; `code` says why                 401 invalid_token
 │   └── RevocationsStale     refused because nobody can say whether it is revoked  503, Retry-After
 ├── InsufficientScope        the token is good but does not permit this            403 insufficient_scope
-└── KeysUnavailable          no usable keys: the issuer could not be reached       503, Retry-After
+├── KeysUnavailable          no usable keys: the issuer could not be reached       503, Retry-After
+└── ExchangeUnavailable      nobody can say at the moment what an API key is worth 503, Retry-After
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Refusal(StrEnum):
     SENDER_CONSTRAINED = "sender_constrained"
     REVOKED = "revoked"
     STALE_REVOCATIONS = "stale_revocations"
+    INVALID_API_KEY = "invalid_api_key"
 
 
 DESCRIPTIONS: Final[dict[Refusal, str]] = {
@@ -52,6 +54,7 @@ DESCRIPTIONS: Final[dict[Refusal, str]] = {
     Refusal.SENDER_CONSTRAINED: "The token is bound to a key and is no bearer token.",
     Refusal.REVOKED: "The token was revoked.",
     Refusal.STALE_REVOCATIONS: "Whether the token was revoked cannot be told at the moment.",
+    Refusal.INVALID_API_KEY: "The API key is invalid, expired, revoked or for another service.",
 }
 """What anyone may read. Free of quotes and backslashes, so they fit a `WWW-Authenticate` header (RFC 6750 section 3)."""
 
@@ -100,4 +103,12 @@ class KeysUnavailable(VerificationError):
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__("keys_unavailable", "The keys of the issuer cannot be reached at the moment.", detail)
+        self.retry_after = retry_after
+
+
+class ExchangeUnavailable(VerificationError):
+    """An API key could not be exchanged: the issuer cannot be reached, or was asked too much. `retry_after` is in seconds."""
+
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
+        super().__init__("exchange_unavailable", "API keys cannot be exchanged at the moment.", detail)
         self.retry_after = retry_after

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2, SecurityScopes
 from starlette.requests import HTTPConnection
 
+from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
 from identity.verifier.feed import WhenStale
 from identity.verifier.token import VerifiedToken
@@ -34,7 +35,8 @@ class BearerGuard(OAuth2):
 
     Use it as `Annotated[VerifiedToken, Security(guard, scopes=["orders:read"])]`. `scopes` (name to description) is what
     Swagger offers; `token_url` defaults to the issuer's `/token`. `when_stale` overrides the verifier's policy for the routes
-    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any.
+    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any. With
+    `api_keys` a request may bring an API key in `X-API-Key` instead of a token.
     """
 
     def __init__(
@@ -47,11 +49,12 @@ class BearerGuard(OAuth2):
         description: str | None = None,
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
+        api_keys: ApiKeyExchange | None = None,
     ) -> None:
         address = token_url or verifier.issuer.rstrip("/") + "/token"
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=address, scopes=scopes or {}))
         super().__init__(flows=flows, scheme_name=scheme_name, description=description)
-        self._bearer = Bearer(verifier, when_stale, resource_metadata)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys)
 
     async def __call__(  # type: ignore[override]  # FastAPI passes what is annotated, not what the base class takes
         self, request: HTTPConnection, required: SecurityScopes

@@ -29,11 +29,13 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` and `introspection` are absent when it offers none."""
+    """Where the issuer keeps what a verifier needs (RFC 8414). `feed` and `introspection` are absent when it offers none. What
+    it calls its token endpoint is looked at by those who need it: whoever only verifies does not mind where it is."""
 
     jwks_uri: str
     feed: str | None
     introspection: str | None
+    token_endpoint: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,18 @@ class IssuerClient:
         """
         return await self._exchange("GET", address, None, limit, headers or {})
 
-    async def post(self, address: str, form: dict[str, str], *, limit: int, headers: Mapping[str, str]) -> Answer:
+    async def post(
+        self, address: str, form: Mapping[str, str], *, limit: int, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """Sends a form; the rest is as with `get`."""
-        return await self._exchange("POST", address, form, limit, headers)
+        return await self._exchange("POST", address, form, limit, headers or {})
+
+    async def post_token(self, form: Mapping[str, str], *, limit: int, fresh: bool = False) -> Answer:
+        """Returns the answer of the token endpoint to `form`, or raises like `get`; `fresh` is as in `metadata`."""
+        return await self.post(self._own((await self.metadata(fresh=fresh)).token_endpoint), form, limit=limit)
 
     async def _exchange(
-        self, method: str, address: str, form: dict[str, str] | None, limit: int, headers: Mapping[str, str]
+        self, method: str, address: str, form: Mapping[str, str] | None, limit: int, headers: Mapping[str, str]
     ) -> Answer:
         asked = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
         async with self._http.stream(method, address, data=form, headers=asked) as response:
@@ -119,7 +127,7 @@ class IssuerClient:
         if document.get("issuer") != self._issuer:
             raise FetchFailed("the metadata is that of another issuer")
         feed, introspection = (self._own_if_any(document.get(name)) for name in (FEED_METADATA, INTROSPECTION_METADATA))
-        return Metadata(self._own(document.get("jwks_uri")), feed, introspection)
+        return Metadata(self._own(document.get("jwks_uri")), feed, introspection, document.get("token_endpoint"))
 
     def _own_if_any(self, address: object) -> str | None:
         return None if address is None else self._own(address)

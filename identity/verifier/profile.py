@@ -7,6 +7,8 @@ does I/O or reads a clock.
 from __future__ import annotations
 
 import hashlib
+import re
+import zlib
 from enum import StrEnum
 from typing import Final
 
@@ -53,6 +55,47 @@ so no service can be taken for a person (RFC 9068 section 5, RFC 9700 section 4.
 def client_subject(client_id: str) -> str:
     """Returns the `sub` of a token that speaks for the client itself."""
     return CLIENT_SUBJECT_PREFIX + client_id
+
+
+# --- API keys --------------------------------------------------------------------------------------------------------
+
+API_KEY_GRANT: Final = "urn:identity:grant-type:api-key"
+"""The `grant_type` that exchanges an API key for an access token (an extension grant, RFC 6749 section 4.5)."""
+
+API_KEY_PARAMETER: Final = "api_key"
+
+API_KEY_CLIENT: Final = "urn:identity:client:api-key"
+"""The `client_id` of tokens for a person's key: RFC 9068 wants one, and the program that holds the key is registered nowhere.
+Always the same, so that services may count and decide by it; which key it was says `grant_id`. The colon keeps it apart
+from every registered client."""
+
+API_KEY_PREFIX: Final = "idk_"
+API_KEY_ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+API_KEY_ID_CHARACTERS: Final = 22
+API_KEY_SECRET_CHARACTERS: Final = 43
+"""43 characters of an alphabet of 62 are 256 bits."""
+
+_CHECKSUM_CHARACTERS = 6
+_API_KEY = re.compile(
+    f"({API_KEY_PREFIX}[0-9A-Za-z]{{{API_KEY_ID_CHARACTERS}}}_[0-9A-Za-z]{{{API_KEY_SECRET_CHARACTERS}}})"
+    f"([0-9A-Za-z]{{{_CHECKSUM_CHARACTERS}}})"
+)
+
+
+def api_key_checksum(rest: str) -> str:
+    """Returns what ends the key that begins with `rest`: its CRC-32 in base 62. It tells a key from a typing error, and a
+    leaked one from any other text, without asking anybody; it proves nothing."""
+    number, digits = zlib.crc32(rest.encode()), ""
+    for _ in range(_CHECKSUM_CHARACTERS):
+        number, digit = divmod(number, len(API_KEY_ALPHABET))
+        digits = API_KEY_ALPHABET[digit] + digits
+    return digits
+
+
+def is_api_key(text: str) -> bool:
+    """Tells whether `text` has the form of a key, checksum included: `idk_`, id, `_`, secret, checksum."""
+    match = _API_KEY.fullmatch(text)
+    return match is not None and api_key_checksum(match[1]) == match[2]
 
 
 # --- The JWKS --------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,7 @@ class Verifier:
         self._process = 0
         self._client: IssuerClient | None = None
         self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._spawned: set[asyncio.Task[None]] = set()
 
     async def verify(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
         """Returns the token if everything about it is in order, or raises a `VerificationError`.
@@ -165,11 +166,21 @@ class Verifier:
         if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
             return
         asked = () if self._introspector is None else self._introspector.under_way()
-        tasks, client = (*self._tasks, *self._keys.under_way(), *asked), self._client
+        tasks, client = (*self._tasks, *self._spawned, *self._keys.under_way(), *asked), self._client
         self._loop, self._client, self._tasks = None, None, ()
         await _end(tasks, client)
         if self._keeper is not None:
             await self._keeper.flush()
+
+    def spawn(self, work: Callable[[IssuerClient], Coroutine[None, None, None]]) -> asyncio.Task[None]:
+        """Starts `work` with the connections to the issuer; it ends with the verifier, if not before."""
+        if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
+            self.start()
+        assert self._client is not None
+        task = asyncio.get_running_loop().create_task(work(self._client))
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
 
     async def __aenter__(self) -> Verifier:
         self.start()
@@ -238,8 +249,8 @@ class Verifier:
         """Ends what runs in another event loop. After a fork that is the parent's, and nothing here may touch it."""
         loop = self._loop
         if loop is not None and self._process == os.getpid() and loop.is_running():
-            asyncio.run_coroutine_threadsafe(_end(self._tasks, self._client), loop)
-        self._client, self._tasks = None, ()
+            asyncio.run_coroutine_threadsafe(_end((*self._tasks, *self._spawned), self._client), loop)
+        self._client, self._tasks, self._spawned = None, (), set()
 
 
 def _follower(

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from identity.oauth.errors import InvalidClient, InvalidRequest
 from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
 from identity.oauth.scopes import parse_scope
+from identity.verifier.profile import API_KEY_PARAMETER
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
@@ -69,6 +70,7 @@ async def read_token_request(request: Request, address: str) -> TokenRequest:
         username=form.get("username"),
         password=form.get("password"),
         refresh_token=form.get("refresh_token"),
+        api_key=form.get(API_KEY_PARAMETER),
     )
 
 

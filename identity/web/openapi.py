@@ -8,13 +8,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from identity.oauth import metadata as paths
+from identity.verifier.profile import API_KEY_GRANT, API_KEY_PARAMETER
 from identity.web.routes import issuer_path
 
 _TOKEN_PARAMETERS = {
-    "grant_type": "password, refresh_token or client_credentials",
+    "grant_type": f"password, refresh_token, client_credentials or {API_KEY_GRANT}",
     "username": "with grant_type=password",
     "password": "with grant_type=password",
     "refresh_token": "with grant_type=refresh_token",
+    API_KEY_PARAMETER: f"with grant_type={API_KEY_GRANT}, which takes no client_id",
     "scope": "space separated; left out: everything the client may have at its default resource",
     "resource": "identifier of the resource the token is for (RFC 8707)",
     "client_id": "of a public client, or with client_secret",

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -13,12 +14,13 @@ from engines import SqlServer
 from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
-import identity.models  # noqa: F401  (the tables register themselves)
 from identity.feed.stores import StoreUnavailableError
+from identity.models import Role
 from identity.store.sql import migrations
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
-from identity.store.sql.migration import migrate
+from identity.store.sql.migration import _config, migrate
+from identity.store.sql.registrations import Registrations
 from identity.store.sql.revision import NEWEST_REVISION, current_revision
 
 MIGRATE = """
@@ -51,6 +53,27 @@ async def test_a_second_migration_changes_nothing(sql: SqlServer) -> None:
     head = await SqlJournal(database).head()
     await migrate(database)
     assert await SqlJournal(database).head() == head
+    await database.close()
+
+
+async def test_a_database_of_the_first_version_keeps_its_rows(sql: SqlServer) -> None:
+    def begin(connection: Connection) -> None:
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "r0001")
+
+    database = Database(sql.url())
+    async with database.transaction() as session:
+        await (await session.connection()).run_sync(begin)
+    assert await current_revision(database) == "r0001"
+    async with database.transaction() as session:
+        session.add(Role(name="reader", scopes=["orders:read"]))
+    head = await SqlJournal(database).head()
+    await migrate(database)
+    assert await SqlJournal(database).head() == head
+    async with database.read() as session:
+        assert [role.name for role in await Registrations(session).roles()] == ["reader"]
+        assert await Registrations(session).api_keys() == []
     await database.close()
 
 

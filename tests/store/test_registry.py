@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from identity.feed.stores import StoreUnavailableError
-from identity.models import Client, Resource, Role, User, UserRole
+from identity.models import ApiKey, Client, Resource, Role, User, UserRole
+from identity.oauth.registry import RegisteredApiKey
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.engine import Database
 from identity.verifier.profile import RuleKind, rule_digest
@@ -15,6 +17,7 @@ from identity.verifier.profile import RuleKind, rule_digest
 ALICE = rule_digest(RuleKind.SUBJECT, "a1")
 SHOP = rule_digest(RuleKind.CLIENT, "shop")
 EVERYTHING = rule_digest(RuleKind.EVERYTHING)
+RIGHT, WRONG = b"r" * 32, b"w" * 32
 
 
 async def populate(database: Database) -> None:
@@ -40,6 +43,19 @@ async def populate(database: Database) -> None:
                 Client(client_id="shop", name="Shop", origins=["https://shop.example.com"], secret_hashes=["cd" * 32]),
                 Client(client_id="old", name="Old", origins=["https://old.example.com"], is_enabled=False),
             ]
+        )
+        await session.flush()
+        session.add(
+            ApiKey(
+                key_id="k1",
+                secret_hash=RIGHT.hex(),
+                name="nightly",
+                subject="a1",
+                resource="orders",
+                scopes=["orders:read"],
+                revision=7,
+                expires_at=datetime.fromtimestamp(2_000_000_000, UTC),
+            )
         )
 
 
@@ -72,6 +88,47 @@ async def test_clients_and_resources_come_as_registered(database: Database) -> N
     assert await registry.origins() == {"https://shop.example.com"}
 
 
+async def test_an_api_key_comes_as_registered_to_whoever_knows_its_secret(database: Database) -> None:
+    await populate(database)
+    registry = RememberingRegistry(database)
+    for _ in range(2):
+        assert await registry.api_key("k1", WRONG) is None
+        assert await registry.api_key("k2", RIGHT) is None
+        assert await registry.api_key("k1", RIGHT) == RegisteredApiKey(
+            "k1", RIGHT, "a1", None, "orders", frozenset({"orders:read"}), 7, 2_000_000_000, is_revoked=False
+        )
+
+
+async def test_a_wrong_secret_costs_what_an_unknown_key_costs(database: Database) -> None:
+    """A35: one query, whether the id is unknown, known, or remembered."""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    queries: list[object] = []
+    event.listen(database.engine.sync_engine, "before_cursor_execute", lambda *_: queries.append(1))
+
+    async def cost(key_id: str, secret_hash: bytes) -> int:
+        queries.clear()
+        await registry.api_key(key_id, secret_hash)
+        return len(queries)
+
+    assert [await cost("k2", WRONG), await cost("k1", WRONG)] == [1, 1]
+    assert [await cost("k1", RIGHT), await cost("k1", RIGHT)] == [1, 0]
+    assert [await cost("k2", WRONG), await cost("k1", WRONG)] == [1, 1]
+
+
+async def test_a_rule_about_an_api_key_makes_it_be_read_again(database: Database) -> None:
+    """A48"""
+    await populate(database)
+    registry = RememberingRegistry(database)
+    await registry.api_key("k1", RIGHT)
+    async with database.transaction() as session:
+        await session.execute(update(ApiKey).values(revoked_at=datetime.now(UTC)))
+    registry.forget(rule_digest(RuleKind.GRANT, "k1"))
+    key = await registry.api_key("k1", RIGHT)
+    assert key is not None
+    assert key.is_revoked
+
+
 async def test_what_is_remembered_costs_no_sql(database: Database) -> None:
     """A refresh needs no SQL once the person is known; it goes on while the database is away."""
     await populate(database)
@@ -81,10 +138,11 @@ async def test_what_is_remembered_costs_no_sql(database: Database) -> None:
         lambda: registry.client("shop"),
         registry.resources,
         registry.origins,
+        lambda: registry.api_key("k1", RIGHT),
     ]
     before = [await read() for read in reads]
     async with database.engine.begin() as connection:
-        for table in ("user_role", "user_account", "client", "resource", "role"):
+        for table in ("api_key", "user_role", "user_account", "client", "resource", "role"):
             await connection.exec_driver_sql(f"ALTER TABLE {table} RENAME TO gone_{table}")
     assert [await read() for read in reads] == before
 

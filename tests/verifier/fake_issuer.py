@@ -26,6 +26,7 @@ METADATA = "/.well-known/oauth-authorization-server"
 JWKS = "/.well-known/jwks.json"
 FEED = "/revocations"
 INTROSPECTION = "/introspect"
+TOKEN = "/token"
 
 
 def b64(data: bytes) -> str:
@@ -74,6 +75,9 @@ class FakeIssuer:
     authorizations: list[str | None] = field(default_factory=list)
     questions: list[str] = field(default_factory=list)
     inactive: set[str] = field(default_factory=set)
+    exchanges: list[dict[str, str]] = field(default_factory=list)
+    api_keys: dict[str, dict[str, object]] = field(default_factory=dict)
+    """Keys that are good, and what their tokens say besides the usual; `lifetime` is how long they live."""
     overrides: dict[str, Callable[[], Reply]] = field(default_factory=dict)
     jwks_headers: tuple[tuple[str, str], ...] = (("Cache-Control", "public, max-age=300"),)
     epoch: str = "e1"
@@ -133,10 +137,22 @@ class FakeIssuer:
             return Reply(body=compact_json({"active": parse_qs(form)["token"][0] not in self.inactive}))
         return Reply(body=self.feed(poll)) if asked.path == FEED else Reply(404)
 
+    def token_reply(self, target: str, body: bytes) -> Reply:
+        self.hits[target] += 1
+        self.exchanges.append({name: values[0] for name, values in parse_qs(body.decode()).items()})
+        if override := self.overrides.get(target):
+            return override()
+        changes = self.api_keys.get(self.exchanges[-1]["api_key"])
+        if changes is None:
+            return Reply(400, b'{"error":"invalid_grant"}')
+        lifetime = int(str(changes.get("lifetime", 600)))
+        token = self.mint(exp=int(time.time()) + lifetime, **{k: v for k, v in changes.items() if k != "lifetime"})
+        return Reply(body=compact_json({"access_token": token, "token_type": "Bearer", "expires_in": lifetime}))
+
     def metadata(self) -> dict[str, object]:
         origin = self.url.removesuffix(self.path)
         asked = {"revocation_feed_endpoint": origin + FEED, "introspection_endpoint": origin + INTROSPECTION}
-        return {"issuer": self.url, "jwks_uri": origin + JWKS, **asked}
+        return {"issuer": self.url, "jwks_uri": origin + JWKS, "token_endpoint": origin + TOKEN, **asked}
 
     def jwks(self, *more: dict[str, object]) -> bytes:
         return compact_json({"keys": [*(key.jwk for key in self.keys), *more]})
@@ -210,7 +226,10 @@ def handler_of(issuer: FakeIssuer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            self.answer(issuer.reply(self.path, self.headers["Authorization"], form))
+            if self.path == TOKEN:
+                self.answer(issuer.token_reply(self.path, form.encode()))
+            else:
+                self.answer(issuer.reply(self.path, self.headers["Authorization"], form))
 
         def answer(self, reply: Reply) -> None:
             if reply.hang:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from identity.app import create_app
 from identity.settings import Settings
+from identity.verifier.profile import API_KEY_GRANT
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 DOCUMENTS = ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"]
@@ -37,7 +38,7 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "introspection_endpoint": f"{ISSUER}/introspect",
         "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
         "revocation_feed_endpoint": f"{ISSUER}/revocations",
-        "grant_types_supported": ["password", "refresh_token", "client_credentials"],
+        "grant_types_supported": ["password", "refresh_token", "client_credentials", API_KEY_GRANT],
         "response_types_supported": [],
         "scopes_supported": ["orders:read", "orders:write", "roles"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
@@ -247,8 +248,8 @@ async def test_the_api_description_tells_of_every_protocol_endpoint(issuer: Issu
     assert set(document["paths"]) >= {"/token", "/revoke", "/revocations", *DOCUMENTS, JWKS}
     token = document["paths"]["/token"]["post"]
     schema = token["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
-    names = {"grant_type", "username", "password", "scope", "resource", "refresh_token", "client_id", "client_secret"}
-    assert set(schema["properties"]) == names
+    credentials = {"username", "password", "refresh_token", "api_key", "client_id", "client_secret"}
+    assert set(schema["properties"]) == {"grant_type", "scope", "resource", *credentials}
     assert schema["required"] == ["grant_type"]
     assert set(token["responses"]) >= {"200", "400", "401", "503"}
 

@@ -1,6 +1,7 @@
 """The token endpoint's phases, which every grant goes through in the same order and none can forget.
 
-1  authenticate the client          wrong or unknown: invalid_client, before anything about the grant is said
+1  authenticate who asks            a client, wrong or unknown: invalid_client, before anything about the grant is said;
+                                    where an API key is presented it is the only credential, and wrong: invalid_grant
 2  choose the grant                 unknown: unsupported_grant_type; not this client's: unauthorized_client
 3  prepare                          scope, resource, person: all that can be refused without consequence
 4  carry out                        the one step that changes something, and the last that can fail
@@ -18,11 +19,13 @@ from typing import Any, Protocol
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
 from identity.keyring.live import LiveKeys
+from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnauthorizedClient, UnsupportedGrantType
-from identity.oauth.registry import RegisteredClient
+from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
+from identity.verifier.profile import API_KEY_GRANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ class TokenResponse:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request whose client is authenticated. `revision` is the feed head seen before anything else was read."""
+    """A request of which is known who asks. `revision` is the feed head seen before anything else was read; `key` is the API
+    key that was presented, and then `client` is cut to what the key is for."""
 
     request: TokenRequest
     client: RegisteredClient
     picture: Picture
     revision: int
+    key: RegisteredApiKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class TokenPipeline:
     def __init__(
         self,
         authentication: ClientAuthentication,
+        api_keys: ApiKeyAuthentication,
         grants: Iterable[Grant],
         follower: Follower,
         keys: LiveKeys,
@@ -96,6 +102,7 @@ class TokenPipeline:
         audit: Audit,
     ) -> None:
         self._authentication = authentication
+        self._api_keys = api_keys
         self._grants = {grant.name: grant for grant in grants}
         self._follower = follower
         self._keys = keys
@@ -110,18 +117,25 @@ class TokenPipeline:
     async def answer(self, request: TokenRequest) -> TokenResponse:
         """Returns the tokens, or raises an `OAuthError`; `StoreUnavailableError` when a store must be asked and is away."""
         picture = self._follower.require_fresh()
-        revision = picture.head.seq
-        client = await self._authentication.client(request.credentials)
-        asked = Asked(request, client, picture, revision)
+        asked = await self._authenticate(request, picture, picture.head.seq)
         try:
             grant = self._choose(asked)
             authorization = await grant.carry_out(asked, await grant.prepare(asked))
         except OAuthError as error:
             self._record_refusal(asked, error)
             raise
-        token = self._mint.mint(self._keys.now.signer, authorization.grant, int(time.time()))
+        now = int(time.time())
+        token = self._mint.mint(self._keys.now.signer, authorization.grant, now)
         self._record(asked, authorization)
-        return TokenResponse(token, self._mint.lifetime, authorization.grant.scopes, authorization.refresh_token)
+        lifetime = self._mint.lifetime_of(authorization.grant, now)
+        return TokenResponse(token, lifetime, authorization.grant.scopes, authorization.refresh_token)
+
+    async def _authenticate(self, request: TokenRequest, picture: Picture, revision: int) -> Asked:
+        if request.grant_type == API_KEY_GRANT:
+            key, owner = await self._api_keys.authenticate(request)
+            return Asked(request, owner, picture, revision, key)
+        client = await self._authentication.client(request.credentials)
+        return Asked(request, client, picture, revision)
 
     def _choose(self, asked: Asked) -> Grant:
         name = asked.request.grant_type

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import AuditEvent
 from identity.store.sql.engine import Database
-from identity.store.sql.journal import has_ended, is_named, write_rules
+from identity.store.sql.journal import has_ended, is_named, read_head, write_rules
 from identity.store.sql.registrations import Registrations
 from identity.verifier.profile import RuleKind
 
@@ -47,8 +47,18 @@ class SqlChange:
         """Tells whether a rule refuses this access token already."""
         return await is_named(self._session, RuleKind.TOKEN, token_id)
 
+    async def revision(self) -> int:
+        """Returns the number of the last committed rule: what this change makes is newer than every rule up to it."""
+        return (await read_head(self._session)).seq
+
     async def number_rules(self, horizon: int, kept: int) -> None:
-        """Writes the rules; the last act before the commit, because it locks the head."""
+        """Writes the rules; the last act before the commit, because it locks the head.
+
+        API keys live longer than any rule about them is kept: one that is ended is marked, whoever ends it (A48).
+        """
+        for rule in self._rules:
+            if rule.ends:
+                await self.registrations.end_api_keys(rule.kind, rule.values[0])
         if self._rules:
             now = int(time.time())
             self.head, self.numbered = await write_rules(self._session, self._rules, now, horizon, kept)

@@ -25,7 +25,7 @@ class SqlJournal:
     async def head(self) -> Head:
         """Returns the number of the last committed rule."""
         async with self._database.read() as session:
-            return await _read_head(session)
+            return await read_head(session)
 
     async def live(self) -> tuple[Head, list[NumberedRule]]:
         """Returns head, every rule that can still match a token, and the ends of people and clients still in force."""
@@ -59,7 +59,7 @@ class SqlJournal:
         """Starts a new history above `at_least` unless somebody else already did."""
         async with self._database.transaction() as session:
             # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
-            head = await _read_head(session, locked=True)
+            head = await read_head(session, locked=True)
             if head.epoch == at_least.epoch and head.seq < at_least.seq:
                 head = Head(new_epoch(), at_least.seq + 1)
                 await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
@@ -78,7 +78,7 @@ class SqlJournal:
     async def _read(self, condition: ColumnElement[bool]) -> tuple[Head, list[NumberedRule]]:
         query = select(RevocationRule).where(condition).order_by(col(RevocationRule.seq))
         async with self._database.transaction() as session:
-            head = await _read_head(session)
+            head = await read_head(session)
             rows = (await session.scalars(query)).all()
         return head, [_numbered(row) for row in rows if row.seq <= head.seq]
 
@@ -122,7 +122,8 @@ async def write_rules(
     return Head(epoch, last), [_numbered(row) for row in rows]
 
 
-async def _read_head(session: AsyncSession, *, locked: bool = False) -> Head:
+async def read_head(session: AsyncSession, *, locked: bool = False) -> Head:
+    """Returns the head as this session sees it."""
     query = select(FeedHead.epoch, FeedHead.seq)
     epoch, seq = (await session.execute(query.with_for_update() if locked else query)).one()
     return Head(epoch, seq)

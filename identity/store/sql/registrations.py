@@ -1,17 +1,28 @@
-"""Queries over people, clients, resources and roles, inside a session that the caller opened."""
+"""Queries over people, clients, resources, roles and API keys, inside a session that the caller opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from sqlalchemy import delete, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import Mapped
 from sqlmodel import SQLModel, col, select
 
-from identity.models import Client, Resource, Role, User, UserRole
+from identity.models import ApiKey, Client, Resource, Role, User, UserRole
+from identity.verifier.profile import RuleKind
 
 _OPERATORS = 7_203_114_586
 """Arbitrary, but the same everywhere: the PostgreSQL advisory lock that lets one operator change at a time."""
+
+_KEYS_OF: Final[dict[str, Mapped[Any]]] = {
+    RuleKind.GRANT: col(ApiKey.key_id),
+    RuleKind.SUBJECT: col(ApiKey.subject),
+    RuleKind.CLIENT: col(ApiKey.client_id),
+}
+"""Where an API key says what a rule of each kind names."""
 
 
 class Registrations:
@@ -88,6 +99,23 @@ class Registrations:
     async def resources(self) -> Sequence[Resource]:
         """Returns all resources, by name."""
         return (await self._session.scalars(select(Resource).order_by(col(Resource.name)))).all()
+
+    async def api_key(self, key_id: str) -> ApiKey | None:
+        """Returns the API key with this id."""
+        return await self._session.get(ApiKey, key_id)
+
+    async def api_keys(self) -> Sequence[ApiKey]:
+        """Returns all API keys, the oldest first."""
+        return (await self._session.scalars(select(ApiKey).order_by(col(ApiKey.created_at), col(ApiKey.key_id)))).all()
+
+    async def end_api_keys(self, kind: str, value: str) -> None:
+        """Revokes for good the API keys that a rule of this kind about `value` ends."""
+        if (column := _KEYS_OF.get(kind)) is None:
+            return
+        query = select(ApiKey).where(column == value, col(ApiKey.revoked_at).is_(None))
+        # Locked in the order in which last uses are written, so that the two never wait for each other.
+        for key in await self._session.scalars(query.order_by(col(ApiKey.key_id)).with_for_update()):
+            key.revoked_at = datetime.now(UTC)
 
     async def demo_rows(self) -> list[str]:
         """Returns the names of the demo people, clients and resources, which `serve` refuses to run with."""
