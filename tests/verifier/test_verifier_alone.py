@@ -20,7 +20,7 @@ assert not ours, ours
 assert "identity.verifier.fastapi" not in loaded
 """
 
-FORK = """
+FORK = r"""
 import asyncio, os, sys
 from identity.verifier import Verifier
 
@@ -30,7 +30,7 @@ token = sys.argv[2]
 async def use():
     await verifier.verify(token)
     await asyncio.sleep(0.3)
-    print(os.getpid(), len(verifier._tasks), flush=True)
+    os.write(1, f"{os.getpid()} {len(verifier._tasks)}\n".encode())  # at once: the children share the pipe
 
 asyncio.run(use())
 children = []
