@@ -87,8 +87,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict[str, object]:
-        """Tells that the process lives, and what it knows; `ready` once it can judge tokens, and for good: it stays up while
-        the issuer is down."""
+        """Tells what it knows: ready once it can judge tokens, and for good, also while the issuer is down."""
         status = verifier.status()
         return {"status": "ok", "ready": status.is_ready, "keys": len(status.key_ids), "rules": status.rules}
 
