@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import time
@@ -14,12 +13,13 @@ from itertools import islice
 from starlette.requests import Request
 from starlette.responses import Response
 
-from identity.feed.rules import Head, NumberedRule
+from identity.feed.rules import Head
 from identity.feed.stores import StoreUnavailableError
 from identity.oauth.errors import InvalidRequest
 from identity.oauth.registry import ProtectedResource
 from identity.verifier.profile import FEED_MAX_AGE, FEED_MAX_WAIT, MAX_PUBLISHED_KEYS
 from identity.web.errors import NO_STORE
+from identity.web.feed_answers import FeedAnswers
 from identity.web.forms import read_client_credentials
 from identity.web.services import Services
 
@@ -32,6 +32,10 @@ _MAX_ANONYMOUS_POLLS = 1_000
 
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
 """An instance as verifiers name themselves, or a key's id: it shows in operators' terminals."""
+
+
+_WORTH_PACKING = 1_000
+"""Bytes of rules above which compressing them pays: two thirds of a rule are its random digest."""
 
 
 class _WaitingRoom:
@@ -84,7 +88,8 @@ class FeedEndpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._resources, self._strangers = _WaitingRoom(_MAX_POLLS), _WaitingRoom(_MAX_ANONYMOUS_POLLS)
-        self._built: tuple[tuple[Head, Head | None], bytes] | None = None
+        follower = services.follower
+        self._answers = FeedAnswers(lambda: follower.picture, lambda: follower.age)
 
     async def poll(self, request: Request) -> Response:
         """Answers the rules after `cursor`, waiting up to `wait` seconds for the first."""
@@ -102,7 +107,7 @@ class FeedEndpoint:
                 await follower.wait_beyond(cursor, poll.wait)
         if follower.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
-        return Response(self._answer(cursor), 200, NO_STORE, "application/json")
+        return await self._answer(cursor, _accepts_gzip(request))
 
     async def _authenticate(self, request: Request) -> ProtectedResource | None:
         """Returns who asks; nobody in particular where strangers may ask, too."""
@@ -122,28 +127,30 @@ class FeedEndpoint:
         head = self._services.follower.picture.head
         return cursor.epoch == head.epoch and cursor.seq > head.seq
 
-    def _answer(self, cursor: Head | None) -> bytes:
-        """Builds the answer; the rules' part is built once for all verifiers that stand at the same cursor."""
-        follower = self._services.follower
-        head = follower.picture.head
+    async def _answer(self, cursor: Head | None, is_packed: bool) -> Response:
+        """Returns the rules after `cursor`, or the whole picture where the cursor belongs to another history."""
+        head = self._services.follower.picture.head
         if cursor is not None and (cursor.epoch != head.epoch or self._is_ahead(cursor)):
             cursor = None
-        if self._built is None or self._built[0] != (head, cursor):
-            rules = follower.picture.since(cursor.seq if cursor else 0, time.time())
-            self._built = ((head, cursor), json.dumps([_wire(rule) for rule in rules], separators=(",", ":")).encode())
+        rules = await self._answers.rules_after(cursor)
         envelope = {
-            "epoch": head.epoch,
-            "seq": head.seq,
+            "epoch": rules.head.epoch,
+            "seq": rules.head.seq,
             "snapshot": cursor is None,
-            "as_of_age": round(follower.age, 3),
+            "as_of_age": round(time.monotonic() - rules.complete_at, 3),
             "jwks_version": self._services.keys.now.published.version,
         }
-        return json.dumps(envelope, separators=(",", ":")).encode()[:-1] + b',"rules":' + self._built[1] + b"}"
+        rest = json.dumps(envelope, separators=(",", ":")).encode()[1:]
+        headers = {**NO_STORE, "Vary": "Accept-Encoding"}
+        if not is_packed or len(rules.text) < _WORTH_PACKING:
+            return Response(rules.plain(rest), 200, headers, "application/json")
+        return Response(rules.compressed(rest), 200, {**headers, "Content-Encoding": "gzip"}, "application/json")
 
 
-def _wire(rule: NumberedRule) -> list[object]:
-    digest = base64.urlsafe_b64encode(rule.digest).rstrip(b"=").decode()
-    return [rule.seq, rule.kind, digest, rule.expires_at]
+def _accepts_gzip(request: Request) -> bool:
+    """Whoever does not ask for it by name gets it plain (RFC 9110 section 12.5.3)."""
+    asked = (each.partition(";") for each in request.headers.get("accept-encoding", "").lower().split(","))
+    return any(name.strip() == "gzip" and weight.replace(" ", "") not in ("q=0", "q=0.0") for name, _, weight in asked)
 
 
 def _cursor(text: str | None) -> Head | None:
