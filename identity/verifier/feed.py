@@ -32,6 +32,9 @@ FIRST_SYNC_SECONDS: Final = 2.0
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 """A snapshot of a million rules fits."""
 
+_LARGE_ANSWER_BYTES: Final = 256 * 1024
+"""About 5,000 rules, which take some 20 ms."""
+
 _IDLE_SECONDS: Final = 0.5
 """A poll that took at least this long waited at the server, as it should."""
 
@@ -211,8 +214,8 @@ class FeedFollower:
                 self._address(feed, cursor, self._wait), limit=MAX_ANSWER_BYTES, headers=self._headers()
             )
         before = self.picture.seq
-        told = read_answer(answer.body)
-        self.picture.apply(told, self._wall())
+        told, made = await _digest(answer.body)
+        self.picture.apply(told, self._wall(), made)
         self._note_answer(told, sent_at)
         return cursor is None or (not told.snapshot and told.seq > before)
 
@@ -248,3 +251,15 @@ class FeedFollower:
 
     def _headers(self) -> dict[str, str]:
         return {} if isinstance(self._credential, Anonymous) else {"Authorization": self._credential.authorization}
+
+
+async def _digest(body: bytes) -> tuple[FeedAnswer, tuple[Picture, list[bytes]] | None]:
+    """Reads an answer. That of a million rules takes seconds, which it spends in another thread: requests go on meanwhile."""
+    if len(body) < _LARGE_ANSWER_BYTES:
+        return read_answer(body), None
+    return await asyncio.to_thread(_read_large, body)
+
+
+def _read_large(body: bytes) -> tuple[FeedAnswer, tuple[Picture, list[bytes]] | None]:
+    told = read_answer(body)
+    return told, Picture.of(told.rules) if told.snapshot else None

@@ -114,6 +114,14 @@ class Picture:
         self.version = 0
         self.unknown_kinds = 0
 
+    @classmethod
+    def of(cls, rules: tuple[FeedRule, ...]) -> tuple[Picture, list[bytes]]:
+        """Returns a picture of nothing but `rules`, and the keys they withdraw. Any thread may make it: nothing is shared."""
+        withdrawn: list[bytes] = []
+        fresh = cls(withdrawn.append)
+        fresh._add(rules)
+        return fresh, withdrawn
+
     def __len__(self) -> int:
         return len(self._numbers)
 
@@ -127,8 +135,9 @@ class Picture:
         """Has the next answer be a snapshot. What is known to be revoked stays so until then."""
         self.epoch = None
 
-    def apply(self, answer: FeedAnswer, now: float) -> None:
-        """Takes an answer over, or raises `FeedOutOfStep` and changes nothing. `now` is wall-clock time, for expiry.
+    def apply(self, answer: FeedAnswer, now: float, made: tuple[Picture, list[bytes]] | None = None) -> None:
+        """Takes an answer over, or raises `FeedOutOfStep` and changes nothing. `now` is wall-clock time, for expiry; `made` is
+        what `of` made of the rules of a snapshot, if somebody did already.
 
         Numbers may be missing between rules (expired ones are not sent, some concern servers only), but an answer to a
         cursor can only hold rules above it.
@@ -138,8 +147,9 @@ class Picture:
         if not answer.snapshot and answer.rules and answer.rules[0].seq <= self.seq:
             raise FeedOutOfStep("a rule was sent twice")
         if answer.snapshot:
-            fresh = Picture(self._withdraw)
-            fresh._add(answer.rules)
+            fresh, withdrawn = made or Picture.of(answer.rules)
+            for digest in withdrawn:
+                self._withdraw(digest)
             self._become(fresh)
         else:
             self._add(answer.rules)

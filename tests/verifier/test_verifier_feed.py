@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 
 import pytest
-from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, SigningKey, compact_json
+from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, SigningKey, b64, compact_json
 
-from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier
+from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, feed
 from identity.verifier.profile import RuleKind
 
 Make = Callable[..., Verifier]
@@ -252,3 +253,33 @@ async def test_issuer_hears_at_once_which_keys_are_held(
 def test_credential_does_not_show_its_secret() -> None:
     """A64"""
     assert "hunter2" not in repr(Credential("orders", "hunter2"))
+
+
+async def test_requests_go_on_while_a_huge_picture_is_read(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DESIGN 8: reading a million rules takes seconds, and verifying must not wait for it. Here it takes until it is let."""
+    reading, gate, read_large = threading.Event(), threading.Event(), feed._read_large
+
+    def read_when_let(body: bytes) -> object:
+        reading.set()
+        assert gate.wait(20)
+        return read_large(body)
+
+    monkeypatch.setattr(feed, "_read_large", read_when_let)
+    alive = int(time.time()) + 900
+    issuer.rules = [[n, "jti", b64(n.to_bytes(16, "big")), alive] for n in range(1, 8_001)]
+    issuer.seq = 8_000
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    issuer.revoke(RuleKind.KEY, "key-nine", lifetime=None)
+    verifier = verifier_of(credential=ANONYMOUS, when_stale="accept")
+    verifier.start()
+    await eventually(reading.is_set)
+    await verifier.verify(issuer.mint())
+    assert verifier.status().rules == 0
+    gate.set()
+    await eventually(lambda: verifier.status().rules == 8_001)
+    assert await is_refused(verifier, issuer.mint(sub="bob", rev=0))
+    with pytest.raises(InvalidToken) as caught:
+        await verifier.verify(issuer.mint(header={"kid": "key-nine"}))
+    assert caught.value.code == Refusal.WITHDRAWN_KEY
