@@ -74,6 +74,9 @@ def production(tmp_path) -> Iterator[Production]:
 def pattern(tmp_path_factory) -> Production:
     """Tables, keys, a resource, a role, a person and a client, all made by commands, once; copied for each test."""
     folder = tmp_path_factory.mktemp("pattern")
+    Redis.from_url(
+        valkey_url()
+    ).flushall()  # A feed of another database would be ahead of this one, and begin an epoch.
     made = Production(folder, environment_of(folder, 0, new_database()), 0)
     made.done("migrate")
     made.done("keys", "init")
