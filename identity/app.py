@@ -34,6 +34,7 @@ from identity.settings import ConfigurationError, Settings
 from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
+from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.throttle import RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
@@ -97,6 +98,12 @@ class Parts:
     passwords: Passwords
     audit: AuditTrail
     uses: ApiKeyUses
+    issued: RedisIssueCounts
+
+    @property
+    def notes(self) -> tuple[AuditTrail, ApiKeyUses, RedisIssueCounts]:
+        """What is written down a moment later, and when the server stops."""
+        return self.audit, self.uses, self.issued
 
 
 def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
@@ -171,7 +178,8 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         ApiKeyGrant(registry, uses),
     )
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
-    tokens = TokenPipeline(authentication, ApiKeyAuthentication(registry), grants, follower, keys, mint, audit)
+    issued, api_keys = RedisIssueCounts(stores.redis), ApiKeyAuthentication(registry)
+    tokens = TokenPipeline(authentication, api_keys, grants, follower, keys, mint, audit, issued)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
     address = ClientAddress(settings.trusted_proxies)
@@ -187,7 +195,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),
     )
-    return Parts(stores, follower, keys, passwords, audit, uses), services
+    return Parts(stores, follower, keys, passwords, audit, uses, issued), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -202,7 +210,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             following, *others = (
                 asyncio.create_task(work)
-                for work in (parts.follower.run(), watch, parts.audit.run(), parts.uses.run(), rotation.run())
+                for work in (parts.follower.run(), watch, rotation.run(), *(each.run() for each in parts.notes))
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):
@@ -218,9 +226,9 @@ async def _stop(parts: Parts, following: asyncio.Task[None], others: list[asynci
     await asyncio.wait([following, *others], timeout=_STOP_SECONDS)
     following.cancel()
     await asyncio.gather(following, *others, return_exceptions=True)
-    for flush in (parts.audit.flush, parts.uses.flush):
+    for each in parts.notes:
         with suppress(StoreUnavailableError):
-            await flush()
+            await each.flush()
 
 
 async def require_usable(settings: Settings, stores: Stores) -> None:

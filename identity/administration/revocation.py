@@ -1,19 +1,33 @@
-"""Revocation by an operator: a token, a session, everything of a person or a client."""
+"""Revocation by an operator: a token, a session, everything of a person, of a client, or of everybody."""
 
 from __future__ import annotations
 
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
 from identity.administration.people import People
+from identity.administration.transactions import operator_change
+from identity.feed.ledger import Ledger
+from identity.feed.rules import Rule
 from identity.models import AuditEvent
 from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
+from identity.store.sql.change import SqlChange
+from identity.verifier.profile import RuleKind
 
 
 class OperatorRevocation:
     """Ends what an operator names; when a method returns, the rule is on its way to every verifier."""
 
-    def __init__(self, sessions: Sessions, tokens: TokenReader, people: People, clients: Clients, actor: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger[SqlChange],
+        sessions: Sessions,
+        tokens: TokenReader,
+        people: People,
+        clients: Clients,
+        actor: str,
+    ) -> None:
+        self._ledger = ledger
         self._sessions = sessions
         self._tokens = tokens
         self._people = people
@@ -45,3 +59,9 @@ class OperatorRevocation:
     async def client(self, client_id: str) -> None:
         """Ends everything issued to the client."""
         await self._clients.end_sessions(client_id)
+
+    async def everything(self) -> None:
+        """Ends everything that was issued to anybody: every access token, every session, every API key."""
+        async with operator_change(self._ledger) as change:
+            change.revoke(Rule.ending(RuleKind.EVERYTHING))
+            change.record(AuditEvent(event="everything.ended", actor=self._actor))

@@ -71,21 +71,24 @@ def revoke(
     session: Annotated[str | None, typer.Option(help="A session, by its grant_id.")] = None,
     user: Annotated[str | None, typer.Option(help="Everything a person has.")] = None,
     client: Annotated[str | None, typer.Option(help="Everything issued to a client.")] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything issued to anybody; people log in again, API keys are over.")
+    ] = False,
     wait: Wait = False,
     patience: Patience = DEFAULT_PATIENCE,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
-    """End a token, a session, or everything of a person or client, at every service."""
-    named = {"token": token, "session": session, "user": user, "client": client}
+    """End a token, a session, everything of a person or client, or simply everything, at every service."""
+    named = {"token": token, "session": session, "user": user, "client": client, "everything": everything or None}
     chosen = {what: value for what, value in named.items() if value is not None}
     if len(chosen) != 1:
-        raise typer.BadParameter("Give exactly one of --token, --session, --user, --client.")
+        raise typer.BadParameter("Give exactly one of --token, --session, --user, --client, --all.")
     ((what, value),) = chosen.items()
     value = sys.stdin.readline().strip() if (what, value) == ("token", "-") else value
 
     async def work(office: Office) -> Acknowledgement | None:
-        await getattr(office.revocation, what)(value)
+        await (office.revocation.everything() if everything else getattr(office.revocation, what)(value))
         return await acknowledgement_of(office, patience) if wait else None
 
     print_acknowledged("Revoked", {"revoked": what}, work_in_office(data_dir, work), as_json)

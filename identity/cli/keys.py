@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from identity.administration.compromise_report import CompromiseReport
 from identity.administration.key_compromise import Withdrawal
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
@@ -80,16 +83,27 @@ def compromise(
     ] = False,
     wait: Wait = False,
     patience: Patience = DEFAULT_PATIENCE,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            file_okay=False,
+            help="Wait, and write who acknowledged and who held its tokens, as Markdown and JSON.",
+        ),
+    ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Have every token of a stolen key refused, now and for ever. People keep their sessions and get new tokens."""
     if (kid is None) is not everything:
         raise typer.BadParameter("Give one KID, or --all.")
+    if report is not None:
+        _make_folder(report)
 
     async def work(office: Office) -> tuple[Withdrawal, Acknowledgement | None]:
-        emergency = office.key_compromise
-        done = await (emergency.withdraw(kid) if kid is not None else emergency.withdraw_everything())
+        if report is not None:
+            return await _compromise_and_report(office, kid, patience, report)
+        done = await _compromise(office, kid)
         return done, await acknowledgement_of(office, patience) if wait else None
 
     done, state = work_in_office(data_dir, work)
@@ -108,6 +122,36 @@ def export(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
         return office.keys.export()
 
     typer.echo(work_in_office(data_dir, work).decode())
+
+
+def _make_folder(folder: Path) -> None:
+    """Before anything is done: in an emergency a slip of the pen is told at once, not at the end."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"The folder {folder} cannot be made ({error.strerror}).") from None
+
+
+async def _compromise(office: Office, kid: str | None) -> Withdrawal:
+    emergency = office.key_compromise
+    return await (emergency.withdraw(kid) if kid is not None else emergency.withdraw_everything())
+
+
+async def _compromise_and_report(
+    office: Office, kid: str | None, patience: float, folder: Path
+) -> tuple[Withdrawal, Acknowledgement]:
+    began_at = time.time()
+    kids = [kid] if kid is not None else office.key_compromise.everything()
+    counting = asyncio.create_task(office.exposure_of(kids))  # Beside the emergency, which waits for nothing.
+    done = await _compromise(office, kid)
+    state = await acknowledgement_of(office, patience)
+    horizon = office.settings.token_horizon
+    report = CompromiseReport(office.actor, began_at, done, await counting, state, horizon)
+    stem = time.strftime("withdrawn-keys-%Y%m%dT%H%M%SZ", time.gmtime(began_at))
+    for suffix, text in (("json", report.as_json()), ("md", report.as_markdown())):
+        (folder / f"{stem}.{suffix}").write_text(text, encoding="utf-8")
+    print_progress(f"identity: the report is {folder / stem}.md, and .json")
+    return done, state
 
 
 def _progress(error: TooEarlyError) -> None:

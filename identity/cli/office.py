@@ -6,7 +6,7 @@ import asyncio
 import getpass
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from identity.accounts.passwords import Passwords
 from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
-from identity.administration.key_compromise import KeyCompromise
+from identity.administration.key_compromise import Exposure, KeyCompromise, exposure_of
 from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
@@ -33,6 +33,7 @@ from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import EmbeddedStoreError, embedded_valkey
+from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.verifiers import RedisVerifiers
 
 T = TypeVar("T")
@@ -61,12 +62,16 @@ class Office:
         """Revocation needs the keys, to read tokens; other commands work without them."""
         sessions = Sessions(self.stores.ledger, self.stores.families)
         tokens = TokenReader(self.stores.families, load_live_keys(self.settings), self.settings.issuer)
-        return OperatorRevocation(sessions, tokens, self.people, self.clients, self.actor)
+        return OperatorRevocation(self.stores.ledger, sessions, tokens, self.people, self.clients, self.actor)
 
     @property
     def key_compromise(self) -> KeyCompromise:
         """What to do about stolen keys."""
         return KeyCompromise(self.keys, self.stores.ledger, self.actor)
+
+    async def exposure_of(self, kids: Collection[str]) -> Exposure:
+        """Counts who holds tokens of these keys."""
+        return await exposure_of(kids, self.stores.families, RedisIssueCounts(self.stores.redis))
 
     async def record(self, event: str, detail: str) -> None:
         """Adds an event to the audit trail."""

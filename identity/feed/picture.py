@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from identity.feed.rules import CHANGED, Head, NumberedRule, known_digest
 from identity.verifier.profile import RuleKind, rule_digest
 
-_ENDED_BY_DIGEST = frozenset({RuleKind.SUBJECT, RuleKind.CLIENT})
+_ENDED_BY_DIGEST = frozenset({RuleKind.SUBJECT, RuleKind.CLIENT, RuleKind.EVERYTHING})
 
 
 @dataclass(slots=True)
@@ -49,6 +49,7 @@ class Picture:
         return (
             self._ended.get(known_digest(RuleKind.SUBJECT, subject), 0) > revision
             or self._ended.get(known_digest(RuleKind.CLIENT, client_id), 0) > revision
+            or self._ended.get(known_digest(RuleKind.EVERYTHING), 0) > revision
             or rule_digest(RuleKind.GRANT, grant_id) in self._ended_grants
         )
 

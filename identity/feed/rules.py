@@ -43,9 +43,9 @@ class Rule:
     ends: bool = False
 
     @classmethod
-    def ending(cls, kind: RuleKind, value: str) -> Rule:
-        """Ends a grant, or everything a person or a client has: access tokens and sessions."""
-        return cls(kind, (value,), rule_digest(kind, value), ends=True)
+    def ending(cls, kind: RuleKind, *values: str) -> Rule:
+        """Ends a grant, or everything a person, a client or anybody has: access tokens and sessions."""
+        return cls(kind, values, rule_digest(kind, *values), ends=True)
 
     @classmethod
     def revoking(cls, kind: RuleKind, *values: str) -> Rule:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,11 +46,13 @@ class Verifiers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """How far a rule has come: the verifiers that have applied it, those that have not, and seconds since it was written."""
+    """How far a rule has come: the verifiers that have applied it, those that have not, and seconds since it was written.
+    `moments` says after how many seconds each was first seen to have applied it, by name."""
 
     applied: tuple[LiveVerifier, ...]
     late: tuple[LiveVerifier, ...]
     seconds: float
+    moments: Mapping[str, float]
 
     def __str__(self) -> str:
         everyone = len(self.applied) + len(self.late)
@@ -64,11 +66,13 @@ async def wait_until_applied(
     not; tells `progress` whenever the number changes. One that fell silent counts until it has been so for a minute: nobody
     can know that it accepts nothing any more."""
     began, told = time.monotonic(), -1
+    moments: dict[str, float] = {}
     while True:
-        live = await verifiers.live()
+        live, seconds = await verifiers.live(), time.monotonic() - began
         applied = tuple(each for each in live if each.has_applied(head))
         late = tuple(each for each in live if not each.has_applied(head))
-        state = Acknowledgement(applied, late, time.monotonic() - began)
+        moments = {each.name: moments.get(each.name, seconds) for each in applied}
+        state = Acknowledgement(applied, late, seconds, moments)
         if not late or state.seconds >= patience:
             return state
         if len(applied) != told:

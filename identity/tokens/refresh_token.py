@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from identity.keyring.signers import RefreshAuthenticator
+from identity.tokens.issued import Holder
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{4})([A-Za-z0-9_-]{22})\.(0|[1-9][0-9]{0,9})\.([A-Za-z0-9_-]{22})", re.ASCII)
 """Key id and random part together are the family."""
@@ -90,22 +93,29 @@ class Step(StrEnum):
 
 
 class Families(Protocol):
-    """Where families are kept. Every method may raise `StoreUnavailableError`."""
+    """Where families are kept. Every method may raise `StoreUnavailableError`.
 
-    async def begin(self, family: Family) -> None:
+    `kid` is always the key that signs the access token which goes with the refresh token: a family remembers the last one,
+    so that after a theft it can be said who held a token of the stolen key.
+    """
+
+    async def begin(self, family: Family, kid: str) -> None:
         """Stores a new family at generation 0."""
 
     async def read(self, family: str) -> Family | None:
         """Returns what the family was granted; may be answered from memory, because it never changes."""
 
-    async def step(self, generation: Generation, rotates: bool) -> Step:
+    async def step(self, generation: Generation, rotates: bool, kid: str) -> Step:
         """Advances the family by one, atomically, on the store's clock; see `Step`. Sending it twice is harmless.
 
         With `rotates` false the generation stays and only the idle time starts anew.
         """
 
-    async def fast_forward(self, generation: Generation) -> Step:
+    async def fast_forward(self, generation: Generation, kid: str) -> Step:
         """Advances past `generation` although the store never saw it become current."""
 
     async def end(self, family: str) -> None:
         """Removes the family; no generation of it is ever accepted again."""
+
+    async def holders(self, kids: Collection[str]) -> Counter[Holder]:
+        """Counts the families whose last access token one of `kids` signed, by whom that token was for."""

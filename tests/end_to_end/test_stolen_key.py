@@ -19,11 +19,19 @@ async def test_tokens_of_a_stolen_key_are_refused_and_people_go_on(dev: Dev, con
         next(each["kid"] for each in listed if each["state"] == state) for state in ("current", "next")
     )
 
-    done = dev.command("keys", "compromise", stolen, "--wait", "--json")
+    folder = dev.folder / "reports"
+    done = dev.command("keys", "compromise", stolen, "--report", str(folder), "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert (told["withdrawn"], told["kid"], told["reached_servers"]) == ([stolen], following, True)
     assert (told["acknowledged"], told["late"]) == (1, [])
+    document, text = sorted(folder.iterdir())
+    written = json.loads(document.read_text())
+    assert [len(written["verifiers"][which]) for which in ("acknowledged", "late")] == [1, 0]
+    assert written["sessions"]["holders"] == [{"client_id": "demo", "audience": dev.orders, "sessions": 1}]
+    assert {each["kid"] for each in written["tokens"]["hours"]} == {stolen}
+    assert text.read_text().startswith("# Withdrawn signing keys")
+    assert tokens["refresh_token"].partition(".")[0] not in document.read_text() + text.read_text()
 
     answer = await orders.get("/orders", tokens["access_token"])
     assert (answer.status, answer.json()["error"]) == (401, "invalid_token")

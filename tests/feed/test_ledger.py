@@ -59,12 +59,12 @@ async def end(ledger: Ledger[SqlChange], grant: str) -> None:
 async def begin_family(replica: Replica) -> str:
     now = int(time.time())
     family = Family("Ab3_" + secrets.token_urlsafe(16), "s", "c", ("a",), "https://r", now, ("pwd",), 0, now + 86_400)
-    await replica.families.begin(family)
+    await replica.families.begin(family, "k1")
     return family.family
 
 
 async def is_alive(replica: Replica, family: str) -> bool:
-    return await replica.families.step(Generation(family, 0), rotates=False) is Step.ADVANCED
+    return await replica.families.step(Generation(family, 0), rotates=False, kid="k1") is Step.ADVANCED
 
 
 async def set_sql_back(database: Database, seq: int) -> None:

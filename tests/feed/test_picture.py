@@ -72,6 +72,14 @@ def test_a_session_is_over_when_a_newer_rule_ends_its_person_or_client() -> None
     assert not known.has_ended("g", "shop", "alice", revision=0)
 
 
+def test_every_session_is_over_when_everything_was_ended_and_new_ones_live() -> None:
+    """A48: an operator's last resort."""
+    known = picture(numbered(5, Rule.ending(RuleKind.EVERYTHING), NOW))
+    known.forget_expired(NOW)
+    assert known.has_ended("g", "alice", "shop", revision=4)
+    assert not known.has_ended("g", "alice", "shop", revision=5)
+
+
 def test_a_session_is_over_when_its_grant_is_ended_whatever_its_revision() -> None:
     """A45"""
     known = picture(numbered(5, Rule.ending(RuleKind.GRANT, "g")))

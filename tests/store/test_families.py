@@ -11,9 +11,11 @@ from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import RedisConnection, connect
 from identity.store.redis.families import RedisFamilies
+from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
 
 DAY = 86_400
+KID = "K" * 43
 
 
 def some_family(expires_in: int = 30 * DAY, **changes: object) -> Family:
@@ -37,12 +39,12 @@ def families(redis: RedisConnection, window: float = 10, idle: float = 14 * DAY)
 
 async def begun(store: RedisFamilies, **changes: object) -> str:
     family = some_family(**changes)  # type: ignore[arg-type]
-    await store.begin(family)
+    await store.begin(family, KID)
     return family.family
 
 
 async def steps(store: RedisFamilies, family: str, *generations: int) -> list[Step]:
-    return [await store.step(Generation(family, number), rotates=True) for number in generations]
+    return [await store.step(Generation(family, number), rotates=True, kid=KID) for number in generations]
 
 
 async def redis_ms(redis: RedisConnection) -> float:
@@ -68,7 +70,7 @@ async def test_each_current_generation_advances_the_family_by_one(redis: RedisCo
 async def test_a_family_reads_back_as_it_was_begun(redis: RedisConnection) -> None:
     """A44: what was granted never changes, whatever characters it holds."""
     family = some_family(subject='o\'brien "ü€😀"', scopes=("a:b", "c/d"), authentication_methods=("pwd", "otp"))
-    await families(redis).begin(family)
+    await families(redis).begin(family, KID)
     assert await families(redis).read(family.family) == family
 
 
@@ -76,9 +78,9 @@ async def test_a_family_that_was_never_begun_is_unknown(redis: RedisConnection) 
     """A45"""
     store = families(redis)
     assert await store.read("never") is None
-    assert await store.step(Generation("never", 0), rotates=True) is Step.UNKNOWN
-    assert await store.step(Generation("never", 0), rotates=False) is Step.UNKNOWN
-    assert await store.fast_forward(Generation("never", 3)) is Step.UNKNOWN
+    assert await store.step(Generation("never", 0), rotates=True, kid=KID) is Step.UNKNOWN
+    assert await store.step(Generation("never", 0), rotates=False, kid=KID) is Step.UNKNOWN
+    assert await store.fast_forward(Generation("never", 3), KID) is Step.UNKNOWN
     await store.end("never")
 
 
@@ -103,8 +105,8 @@ async def test_a_replayed_family_gives_no_more_successors(redis: RedisConnection
     family = await begun(store)
     await steps(store, family, 0, 1, 0)
     assert await steps(store, family, 2, 1, 0, 7) == [Step.REPLAYED] * 4
-    assert await store.fast_forward(Generation(family, 9)) is Step.REPLAYED
-    assert await store.step(Generation(family, 2), rotates=False) is Step.REPLAYED
+    assert await store.fast_forward(Generation(family, 9), KID) is Step.REPLAYED
+    assert await store.step(Generation(family, 2), rotates=False, kid=KID) is Step.REPLAYED
 
 
 async def test_the_retry_window_closes_on_the_clock_of_redis(redis: RedisConnection) -> None:
@@ -173,7 +175,7 @@ async def test_fast_forward_goes_on_where_the_client_stands(redis: RedisConnecti
     """A45: losing Redis's last second logs nobody out; what came before stays used."""
     store = families(redis, window=0)
     family = await begun(store)
-    assert await store.fast_forward(Generation(family, 5)) is Step.ADVANCED
+    assert await store.fast_forward(Generation(family, 5), KID) is Step.ADVANCED
     assert await steps(store, family, 6, 7) == [Step.ADVANCED, Step.ADVANCED]
     assert await steps(store, family, 4) == [Step.REPLAYED]
 
@@ -182,7 +184,7 @@ async def test_fast_forward_of_a_generation_that_is_not_ahead_gives_no_second_br
     """A46: two replicas that both saw `ahead` agree on one successor."""
     store = families(redis)
     family = await begun(store)
-    outcomes = await asyncio.gather(*(store.fast_forward(Generation(family, 5)) for _ in range(20)))
+    outcomes = await asyncio.gather(*(store.fast_forward(Generation(family, 5), KID) for _ in range(20)))
     assert Counter(outcomes) == {Step.ADVANCED: 1, Step.REPEATED: 19}
     assert await steps(store, family, 6) == [Step.ADVANCED]
 
@@ -191,10 +193,10 @@ async def test_a_family_that_does_not_rotate_keeps_its_generation(redis: RedisCo
     """A45: a confidential client may keep its token; an older one is still a replay."""
     store = families(redis, window=0)
     family = await begun(store)
-    assert [await store.step(Generation(family, 0), rotates=False) for _ in range(5)] == [Step.ADVANCED] * 5
+    assert [await store.step(Generation(family, 0), rotates=False, kid=KID) for _ in range(5)] == [Step.ADVANCED] * 5
     await steps(store, family, 0)
-    assert await store.step(Generation(family, 1), rotates=False) is Step.ADVANCED
-    assert await store.step(Generation(family, 0), rotates=False) is Step.REPLAYED
+    assert await store.step(Generation(family, 1), rotates=False, kid=KID) is Step.ADVANCED
+    assert await store.step(Generation(family, 0), rotates=False, kid=KID) is Step.REPLAYED
 
 
 async def test_an_ended_family_is_unknown_to_everyone_who_remembers_it(redis: RedisConnection) -> None:
@@ -204,7 +206,7 @@ async def test_an_ended_family_is_unknown_to_everyone_who_remembers_it(redis: Re
     assert await there.read(family) is not None
     await here.end(family)
     assert await steps(there, family, 0) == [Step.UNKNOWN]
-    assert await there.fast_forward(Generation(family, 3)) is Step.UNKNOWN
+    assert await there.fast_forward(Generation(family, 3), KID) is Step.UNKNOWN
     assert await here.read(family) is None
 
 
@@ -232,7 +234,7 @@ async def test_each_refresh_starts_the_idle_lifetime_anew(redis: RedisConnection
     family = await begun(store)
     key = (await redis.execute("KEYS", "*"))[0]
     await redis.execute("PEXPIRE", key, 5000)
-    assert await store.step(Generation(family, 0), rotates) is Step.ADVANCED
+    assert await store.step(Generation(family, 0), rotates, KID) is Step.ADVANCED
     assert await redis.execute("PTTL", key) > 90_000
 
 
@@ -268,7 +270,7 @@ async def test_of_fifty_steps_at_once_exactly_one_advances(redis: RedisConnectio
         stores = [families(redis, window=window) for _ in range(5)]
         family = await begun(stores[0])
         await steps(stores[0], family, 0)
-        presented = (stores[index % 5].step(Generation(family, 1), rotates=True) for index in range(50))
+        presented = (stores[index % 5].step(Generation(family, 1), rotates=True, kid=KID) for index in range(50))
         assert Counter(await asyncio.gather(*presented)) == {Step.ADVANCED: 1, rest: 49}
 
 
@@ -279,7 +281,7 @@ async def test_a_record_does_not_grow_with_the_age_of_its_family(redis: RedisCon
     key = (await redis.execute("KEYS", "*"))[0]
     young = await redis.execute("STRLEN", key)
     for number in range(1000):
-        await store.step(Generation(family, number), rotates=True)
+        await store.step(Generation(family, number), rotates=True, kid=KID)
     assert await redis.execute("STRLEN", key) - young == len("1000") - len("0")
     assert await redis.execute("DBSIZE") == 1
 
@@ -305,7 +307,55 @@ async def test_a_store_that_is_away_is_an_error_and_never_an_answer(own_valkey: 
     store = families(connection)
     family = await begun(store)
     own_valkey.stop()
-    for attempt in (store.step(Generation(family, 0), True), store.end(family), families(connection).read(family)):
+    for attempt in (store.step(Generation(family, 0), True, KID), store.end(family), families(connection).read(family)):
         with pytest.raises(StoreUnavailableError):
             await attempt
     await connection.close()
+
+
+async def test_a_family_remembers_which_key_signed_its_last_access_token(redis: RedisConnection) -> None:
+    """DESIGN 6, the drill report: whoever refreshes, retries or goes on after a lost write holds a token of today's key."""
+    store, holder = families(redis), Holder("web-shop", "https://orders.example.com")
+    moved, retried, ahead, kept = [await begun(store) for _ in range(4)]
+    assert await store.holders({KID}) == {holder: 4}
+    for family in (moved, retried):
+        await store.step(Generation(family, 0), rotates=True, kid="k2")
+    assert await store.step(Generation(retried, 0), rotates=True, kid="k3") is Step.REPEATED
+    assert await store.fast_forward(Generation(ahead, 5), "k4") is Step.ADVANCED
+    assert await store.step(Generation(kept, 0), rotates=False, kid="k5") is Step.ADVANCED
+    for kid in ("k2", "k3", "k4", "k5"):
+        assert await store.holders({kid}) == {holder: 1}
+    assert await store.holders({KID}) == {}
+    assert await store.holders({"k2", "k3", "k4"}) == {holder: 3}
+
+
+async def test_a_refused_refresh_leaves_the_key_as_it_was(redis: RedisConnection) -> None:
+    """No token went with it."""
+    store = families(redis, window=0)
+    family = await begun(store)
+    await steps(store, family, 0)
+    assert await store.step(Generation(family, 0), rotates=True, kid="k2") is Step.REPLAYED
+    assert await store.step(Generation(family, 9), rotates=True, kid="k2") is Step.REPLAYED
+    assert sum((await store.holders({KID})).values()) == 1
+
+
+async def test_every_holder_is_counted_apart_and_among_many(redis: RedisConnection) -> None:
+    """More families than one look takes, and other keys beside them."""
+    store = families(redis)
+    for number in range(1300):
+        await store.begin(some_family(client_id=f"c{number % 2}", audience="https://a"), KID if number < 1200 else "k2")
+    await redis.execute("SET", "other", "thing")
+    assert await store.holders({KID}) == {Holder("c0", "https://a"): 600, Holder("c1", "https://a"): 600}
+
+
+async def test_a_family_of_a_version_that_noted_no_key_goes_on(redis: RedisConnection) -> None:
+    """F24: records written before an upgrade."""
+    store, other = families(redis), families(redis)
+    family = some_family()
+    await store.begin(family, KID)
+    record = await redis.execute("GET", f"f:{{{family.family}}}")
+    await redis.execute("SET", f"f:{{{family.family}}}", record.replace(f"{KID} ", ""))
+    assert await other.read(family.family) == family
+    assert await other.holders({KID, ""}) == {Holder("web-shop", "https://orders.example.com"): 1}
+    assert await steps(other, family.family, 0, 1) == [Step.ADVANCED] * 2
+    assert sum((await other.holders({KID})).values()) == 1

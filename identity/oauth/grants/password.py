@@ -39,11 +39,12 @@ class PasswordGrant:
         person = await self._person(asked)
         scopes = cut_by_roles(prepared.scopes, asked.request.scopes, person)
         family = self._family(asked, prepared, scopes, person.subject)
-        token = None
+        token, signer = None, self.keys.now.signer
         if "refresh_token" in asked.client.grant_types:
-            await self.families.begin(family)
+            await self.families.begin(family, signer.kid)
             token = write_token(self.keys.now.authenticator, Generation(family.family, 0))
-        return Authorization(access_of(family, scopes, prepared.resource.token_type, person, asked.revision), token)
+        access = access_of(family, scopes, prepared.resource.token_type, person, asked.revision)
+        return Authorization(access, token, signer)
 
     async def _person(self, asked: Asked) -> Person:
         request = asked.request

@@ -19,12 +19,14 @@ from typing import Any, Protocol
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
 from identity.keyring.live import LiveKeys
+from identity.keyring.signers import Signer
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnauthorizedClient, UnsupportedGrantType
 from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
+from identity.tokens.issued import IssueCounts
 from identity.verifier.profile import API_KEY_GRANT
 
 
@@ -52,10 +54,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Authorization:
-    """What a grant decided: what to mint, and the refresh token that goes with it."""
+    """What a grant decided: what to mint, and the refresh token that goes with it. `signer` is the key that the session was
+    told of; absent, whichever signs when the token is minted."""
 
     grant: AccessTokenGrant
     refresh_token: str | None = field(default=None, repr=False)
+    signer: Signer | None = None
 
 
 class Grant(Protocol):
@@ -100,6 +104,7 @@ class TokenPipeline:
         keys: LiveKeys,
         mint: AccessTokenMint,
         audit: Audit,
+        issued: IssueCounts,
     ) -> None:
         self._authentication = authentication
         self._api_keys = api_keys
@@ -108,6 +113,7 @@ class TokenPipeline:
         self._keys = keys
         self._mint = mint
         self._audit = audit
+        self._issued = issued
 
     @property
     def grant_types(self) -> tuple[str, ...]:
@@ -125,7 +131,9 @@ class TokenPipeline:
             self._record_refusal(asked, error)
             raise
         now = int(time.time())
-        token = self._mint.mint(self._keys.now.signer, authorization.grant, now)
+        signer = authorization.signer or self._keys.now.signer
+        token = self._mint.mint(signer, authorization.grant, now)
+        self._issued.count(signer.kid, authorization.grant.client_id, authorization.grant.audience, now)
         self._record(asked, authorization)
         lifetime = self._mint.lifetime_of(authorization.grant, now)
         return TokenResponse(token, lifetime, authorization.grant.scopes, authorization.refresh_token)

@@ -57,10 +57,10 @@ class RefreshTokenGrant:
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor."""
-        rotates = asked.client.rotates_refresh_tokens
-        step = await self.families.step(prepared.generation, rotates)
+        rotates, signer = asked.client.rotates_refresh_tokens, self.keys.now.signer
+        step = await self.families.step(prepared.generation, rotates, signer.kid)
         if step is Step.AHEAD:
-            step = await self._fast_forward(asked, prepared)
+            step = await self._fast_forward(asked, prepared, signer.kid)
         if step is Step.REPLAYED:
             facts = {"event": "refresh_token.replayed", **_facts(asked, prepared)}
             await self.sessions.end(AuditEvent.model_validate(facts))
@@ -71,15 +71,15 @@ class RefreshTokenGrant:
         grant = access_of(
             prepared.family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision
         )
-        return Authorization(grant, write_token(self.keys.now.authenticator, successor))
+        return Authorization(grant, write_token(self.keys.now.authenticator, successor), signer)
 
-    async def _fast_forward(self, asked: Asked, prepared: Prepared) -> Step:
+    async def _fast_forward(self, asked: Asked, prepared: Prepared, kid: str) -> Step:
         """Redis lost a write: this token was really issued, so its session goes on, unless it was ended meanwhile."""
         if await self.journal.has_ended(prepared.family.family):
             await self.families.end(prepared.family.family)
             return Step.UNKNOWN
         self.audit.record("refresh_token.ahead_of_store", **_facts(asked, prepared))
-        return await self.families.fast_forward(prepared.generation)
+        return await self.families.fast_forward(prepared.generation, kid)
 
     async def _person(self, family: Family) -> Person:
         person = await self.registry.person(family.subject)

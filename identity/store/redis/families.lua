@@ -5,15 +5,19 @@
 -- ARGV[2]  retry window, milliseconds
 -- ARGV[3]  idle lifetime, milliseconds
 -- ARGV[4]  "rotate" | "keep" | "forward" (past a generation that Redis never saw become current)
+-- ARGV[5]  the key that signs the access token which goes with it
 --
--- The record is one string: generation, time it became current, time the one before did, state, absolute end, the grant.
+-- The record is one string: generation, time it became current, time the one before did, state, absolute end, the key of
+-- the last access token, the grant (JSON).
 -- Its size never changes with its age, and a replay is known without a tombstone for every token that was ever used.
 
 local record = redis.call('GET', KEYS[1])
 if not record then
   return 'unknown'
 end
-local current, since, before, state, ends, grant = string.match(record, '^(%d+) (%d+) (%d+) (%a) (%d+) (.*)$')
+-- A family of an earlier version names no key.
+local current, since, before, state, ends, kid, grant =
+  string.match(record, '^(%d+) (%d+) (%d+) (%a) (%d+) ([%w_-]*) ?(%[.*)$')
 current, since, before = tonumber(current), tonumber(since), tonumber(before)
 if state == 'R' then
   return 'replayed'
@@ -24,8 +28,9 @@ local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local presented, window = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local function store(generation, became, previous, mark)
+  kid = mark == 'R' and kid or ARGV[5]
   local until_ = math.min(now + tonumber(ARGV[3]), tonumber(ends) * 1000)
-  local packed = string.format('%d %d %d %s %s %s', generation, became, previous, mark, ends, grant)
+  local packed = string.format('%d %d %d %s %s %s %s', generation, became, previous, mark, ends, kid, grant)
   if mark == 'R' then
     redis.call('SET', KEYS[1], packed, 'KEEPTTL')
   elseif until_ <= now then
@@ -49,7 +54,7 @@ if presented == current then
   return store(current + 1, now, since, 'A') or 'advanced'
 end
 if presented == current - 1 and window > 0 and now - since <= window then
-  return 'repeated'
+  return store(current, since, before, 'A') or 'repeated'
 end
 if presented == current - 2 and window > 0 and now - before <= window then
   return 'late'

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Collection
 
 from identity.store.redis.connection import RedisConnection, Script
+from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
 
 _REMEMBERED = 10_000
+
+_LOOKED_AT = 500
+"""Families read in one go: Redis is busy with them for a fifth of a millisecond."""
 
 
 class RedisFamilies:
@@ -22,11 +27,11 @@ class RedisFamilies:
         self._script = Script("families.lua")
         self._remembered: OrderedDict[str, Family] = OrderedDict()
 
-    async def begin(self, family: Family) -> None:
+    async def begin(self, family: Family, kid: str) -> None:
         """Stores a new family at generation 0. Its first end is the idle lifetime, on the caller's clock."""
         now = int(time.time() * 1000)
         ends = min(now + self._idle, family.expires_at * 1000)
-        await self._connection.execute("SET", _key(family.family), _pack(family, now), "PXAT", ends)
+        await self._connection.execute("SET", _key(family.family), _pack(family, now, kid), "PXAT", ends)
         self._remember(family)
 
     async def read(self, family: str) -> Family | None:
@@ -42,22 +47,39 @@ class RedisFamilies:
         self._remember(found)
         return found
 
-    async def step(self, generation: Generation, rotates: bool) -> Step:
+    async def step(self, generation: Generation, rotates: bool, kid: str) -> Step:
         """Advances the family by one; see `families.lua`."""
-        return await self._run(generation, "rotate" if rotates else "keep")
+        return await self._run(generation, "rotate" if rotates else "keep", kid)
 
-    async def fast_forward(self, generation: Generation) -> Step:
+    async def fast_forward(self, generation: Generation, kid: str) -> Step:
         """Advances past a generation Redis never saw become current, because it lost that write."""
-        return await self._run(generation, "forward")
+        return await self._run(generation, "forward", kid)
 
     async def end(self, family: str) -> None:
         """Removes the family."""
         self._remembered.pop(family, None)
         await self._connection.execute("DEL", _key(family))
 
-    async def _run(self, generation: Generation, how: str) -> Step:
+    async def holders(self, kids: Collection[str]) -> Counter[Holder]:
+        """Counts the families whose last access token one of these keys signed. Reads all families, a few at a time; those
+        that are there from beginning to end are seen (Redis's `SCAN`)."""
+        found: Counter[Holder] = Counter()
+        seen: set[str] = set()
+        cursor = "0"
+        while True:
+            cursor, keys = await self._connection.execute("SCAN", cursor, "MATCH", _key("*"), "COUNT", _LOOKED_AT)
+            fresh = set(keys) - seen
+            seen |= fresh
+            records = await self._connection.execute("MGET", *fresh) if fresh else []
+            found.update(holder for record in records if record and (holder := _holder(record, kids)))
+            if str(cursor) == "0":
+                return found
+
+    async def _run(self, generation: Generation, how: str, kid: str) -> Step:
         keys = [_key(generation.family)]
-        return Step(await self._connection.run(self._script, keys, generation.number, self._window, self._idle, how))
+        return Step(
+            await self._connection.run(self._script, keys, generation.number, self._window, self._idle, how, kid)
+        )
 
     def _remember(self, family: Family) -> None:
         self._remembered[family.family] = family
@@ -70,7 +92,7 @@ def _key(family: str) -> str:
     return f"f:{{{family}}}"
 
 
-def _pack(family: Family, now_ms: int) -> str:
+def _pack(family: Family, now_ms: int, kid: str) -> str:
     grant = [
         family.subject,
         family.client_id,
@@ -80,11 +102,12 @@ def _pack(family: Family, now_ms: int) -> str:
         " ".join(family.authentication_methods),
         family.revision,
     ]
-    return f"0 {now_ms} {now_ms} A {family.expires_at} {json.dumps(grant, separators=(',', ':'), ensure_ascii=False)}"
+    packed = json.dumps(grant, separators=(",", ":"), ensure_ascii=False)
+    return f"0 {now_ms} {now_ms} A {family.expires_at} {kid} {packed}"
 
 
 def _unpack(family: str, record: str) -> Family:
-    *_, ends, grant = record.split(" ", 5)
+    *_, ends, _, grant = _fields(record)
     subject, client_id, scopes, audience, auth_time, methods, revision = json.loads(grant)
     return Family(
         family=family,
@@ -97,3 +120,19 @@ def _unpack(family: str, record: str) -> Family:
         revision=revision,
         expires_at=int(ends),
     )
+
+
+def _holder(record: str, kids: Collection[str]) -> Holder | None:
+    """Returns whom the family's last access token was for, if one of `kids` signed it."""
+    *_, kid, grant = _fields(record)
+    if kid not in kids:
+        return None
+    _, client_id, _, audience, *_ = json.loads(grant)
+    return Holder(client_id, audience)
+
+
+def _fields(record: str) -> list[str]:
+    """Splits a record; one of an earlier version names no key."""
+    *fields, rest = record.split(" ", 5)
+    kid, _, grant = ("", "", rest) if rest.startswith("[") else rest.partition(" ")
+    return [*fields, kid, grant]

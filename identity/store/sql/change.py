@@ -58,7 +58,7 @@ class SqlChange:
         """
         for rule in self._rules:
             if rule.ends:
-                await self.registrations.end_api_keys(rule.kind, rule.values[0])
+                await self.registrations.end_api_keys(rule.kind, *rule.values)
         if self._rules:
             now = int(time.time())
             self.head, self.numbered = await write_rules(self._session, self._rules, now, horizon, kept)

@@ -28,13 +28,13 @@ class SqlJournal:
             return await read_head(session)
 
     async def live(self) -> tuple[Head, list[NumberedRule]]:
-        """Returns head, every rule that can still match a token, and the ends of people and clients still in force."""
+        """Returns head, every rule that can still match a token, and the ends still in force of more than one session."""
         now = int(time.time())
         alive = or_(col(RevocationRule.expires_at).is_(None), col(RevocationRule.expires_at) > now)
         kept = and_(
             col(RevocationRule.ends),
             col(RevocationRule.kept_until) > now,
-            col(RevocationRule.kind).in_((RuleKind.SUBJECT, RuleKind.CLIENT)),
+            col(RevocationRule.kind).in_((RuleKind.SUBJECT, RuleKind.CLIENT, RuleKind.EVERYTHING)),
         )
         return await self._read(and_(or_(alive, kept), col(RevocationRule.kind) != CHANGED))
 

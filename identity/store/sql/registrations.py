@@ -108,11 +108,13 @@ class Registrations:
         """Returns all API keys, the oldest first."""
         return (await self._session.scalars(select(ApiKey).order_by(col(ApiKey.created_at), col(ApiKey.key_id)))).all()
 
-    async def end_api_keys(self, kind: str, value: str) -> None:
-        """Revokes for good the API keys that a rule of this kind about `value` ends."""
-        if (column := _KEYS_OF.get(kind)) is None:
-            return
-        query = select(ApiKey).where(column == value, col(ApiKey.revoked_at).is_(None))
+    async def end_api_keys(self, kind: str, *values: str) -> None:
+        """Revokes for good the API keys that a rule of this kind about `values` ends."""
+        query = select(ApiKey).where(col(ApiKey.revoked_at).is_(None))
+        if kind != RuleKind.EVERYTHING:
+            if (column := _KEYS_OF.get(kind)) is None:
+                return
+            query = query.where(column == values[0])
         # Locked in the order in which last uses are written, so that the two never wait for each other.
         for key in await self._session.scalars(query.order_by(col(ApiKey.key_id)).with_for_update()):
             key.revoked_at = datetime.now(UTC)
