@@ -13,6 +13,9 @@ from identity.tokens.refresh_token import Family, Generation, Step
 
 _REMEMBERED = 10_000
 
+_KID_CHARACTERS = 12
+"""Of a key's name, which is a digest: 72 bits tell any keys apart, and there are a million families."""
+
 _LOOKED_AT = 500
 """Families read in one go: Redis is busy with them for a fifth of a millisecond."""
 
@@ -63,6 +66,7 @@ class RedisFamilies:
     async def holders(self, kids: Collection[str]) -> Counter[Holder]:
         """Counts the families whose last access token one of these keys signed. Reads all families, a few at a time; those
         that are there from beginning to end are seen (Redis's `SCAN`)."""
+        short = {kid[:_KID_CHARACTERS] for kid in kids}
         found: Counter[Holder] = Counter()
         seen: set[str] = set()
         cursor = "0"
@@ -71,15 +75,14 @@ class RedisFamilies:
             fresh = set(keys) - seen
             seen |= fresh
             records = await self._connection.execute("MGET", *fresh) if fresh else []
-            found.update(holder for record in records if record and (holder := _holder(record, kids)))
+            found.update(holder for record in records if record and (holder := _holder(record, short)))
             if str(cursor) == "0":
                 return found
 
     async def _run(self, generation: Generation, how: str, kid: str) -> Step:
         keys = [_key(generation.family)]
-        return Step(
-            await self._connection.run(self._script, keys, generation.number, self._window, self._idle, how, kid)
-        )
+        arguments = (generation.number, self._window, self._idle, how, kid[:_KID_CHARACTERS])
+        return Step(await self._connection.run(self._script, keys, *arguments))
 
     def _remember(self, family: Family) -> None:
         self._remembered[family.family] = family
@@ -103,7 +106,7 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
         family.revision,
     ]
     packed = json.dumps(grant, separators=(",", ":"), ensure_ascii=False)
-    return f"0 {now_ms} {now_ms} A {family.expires_at} {kid} {packed}"
+    return f"0 {now_ms} {now_ms} A {family.expires_at} {kid[:_KID_CHARACTERS]} {packed}"
 
 
 def _unpack(family: str, record: str) -> Family:
@@ -122,10 +125,10 @@ def _unpack(family: str, record: str) -> Family:
     )
 
 
-def _holder(record: str, kids: Collection[str]) -> Holder | None:
-    """Returns whom the family's last access token was for, if one of `kids` signed it."""
+def _holder(record: str, short_kids: Collection[str]) -> Holder | None:
+    """Returns whom the family's last access token was for, if one of these keys signed it."""
     *_, kid, grant = _fields(record)
-    if kid not in kids:
+    if kid not in short_kids:
         return None
     _, client_id, _, audience, *_ = json.loads(grant)
     return Holder(client_id, audience)
