@@ -12,8 +12,8 @@ from typing import Annotated
 from fastapi import FastAPI, Security
 from pydantic import BaseModel, ConfigDict, Field
 
-from identity.verifier import ANONYMOUS, Credential, VerifiedToken, Verifier
-from identity.verifier.fastapi import BearerGuard, bearer_errors, verifier_lifespan
+from identity.verifier import ANONYMOUS, ApiKeyExchange, Credential, VerifiedToken, Verifier
+from identity.verifier.fastapi import ApiKeyGuard, bearer_errors, verifier_lifespan
 from identity.verifier.profile import JWKS_COOLDOWN
 
 SCOPES = {"orders:read": "See orders", "orders:write": "Place orders"}
@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; without `settings` the environment decides."""
     settings = settings or Settings.from_environment()
     verifier = settings.verifier()
-    guard = BearerGuard(verifier, scopes=SCOPES)
+    guard = ApiKeyGuard(ApiKeyExchange(verifier), scopes=SCOPES)
     orders: list[Order] = []
     app = FastAPI(title="Orders", lifespan=verifier_lifespan(verifier), swagger_ui_init_oauth={"clientId": ""})
     bearer_errors(app)

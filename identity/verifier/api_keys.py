@@ -64,7 +64,7 @@ class _Held:
 
 
 class ApiKeyExchange:
-    """Verifies API keys by way of the tokens they are exchanged for. `BearerGuard(verifier, api_keys=ApiKeyExchange(verifier))`
+    """Verifies API keys by way of the tokens they are exchanged for. `ApiKeyGuard` and `BearerMiddleware` take it.
 
     One exchange for each key at a time; `cooldown` seconds between those of a key that was refused, or whose token was. Memory
     is bounded by `cache_size` keys, and as many refused ones, which never displace a good one. Like its verifier it may be made

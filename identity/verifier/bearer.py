@@ -47,6 +47,8 @@ class Bearer:
     def __post_init__(self) -> None:
         if self.api_keys is not None and self.api_keys.verifier is not self.verifier:
             raise ValueError("the API keys are exchanged for another verifier")
+        if self.when_stale is not None:
+            self.verifier.check_policy(self.when_stale)
 
     async def admit(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
         """Returns the verified token of an ASGI request if it holds all of `scopes`, or raises `BearerRefused`."""

@@ -4,12 +4,14 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final
+from dataclasses import replace
+from typing import Annotated, Any, Final
 
-from fastapi import FastAPI, HTTPException, Request
-from fastapi.openapi.models import OAuthFlowPassword, OAuthFlows
+from fastapi import FastAPI, HTTPException, Request, Security
+from fastapi.openapi.models import APIKey, APIKeyIn, OAuthFlowPassword, OAuthFlows
 from fastapi.responses import JSONResponse
 from fastapi.security import OAuth2, SecurityScopes
+from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection
 
 from identity.verifier.api_keys import ApiKeyExchange
@@ -35,8 +37,7 @@ class BearerGuard(OAuth2):
 
     Use it as `Annotated[VerifiedToken, Security(guard, scopes=["orders:read"])]`. `scopes` (name to description) is what
     Swagger offers; `token_url` defaults to the issuer's `/token`. `when_stale` overrides the verifier's policy for the routes
-    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any. With
-    `api_keys` a request may bring an API key in `X-API-Key` instead of a token.
+    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any.
     """
 
     def __init__(
@@ -49,12 +50,11 @@ class BearerGuard(OAuth2):
         description: str | None = None,
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
-        api_keys: ApiKeyExchange | None = None,
     ) -> None:
         address = token_url or verifier.issuer.rstrip("/") + "/token"
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=address, scopes=scopes or {}))
         super().__init__(flows=flows, scheme_name=scheme_name, description=description)
-        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata)
 
     async def __call__(  # type: ignore[override]  # FastAPI passes what is annotated, not what the base class takes
         self, request: HTTPConnection, required: SecurityScopes
@@ -64,6 +64,35 @@ class BearerGuard(OAuth2):
             return await self._bearer.admit(request.scope, required.scopes)
         except BearerRefused as refused:
             raise BearerError(refused) from refused
+
+
+class _ApiKeyScheme(SecurityBase):
+    """What Swagger offers beside the token; whoever guards reads the header."""
+
+    def __init__(self) -> None:
+        self.model = APIKey.model_validate({"in": APIKeyIn.header, "name": "X-API-Key"})
+        self.scheme_name = "ApiKey"
+
+    async def __call__(self) -> None:
+        """Decides nothing."""
+
+
+_API_KEY_SCHEME: Final = _ApiKeyScheme()
+
+
+class ApiKeyGuard(BearerGuard):
+    """A `BearerGuard` that also takes an API key in `X-API-Key` instead of a token; Swagger offers both. `options` are those
+    of `BearerGuard`."""
+
+    def __init__(self, api_keys: ApiKeyExchange, **options: Any) -> None:
+        super().__init__(api_keys.verifier, **options)
+        self._bearer = replace(self._bearer, api_keys=api_keys)
+
+    async def __call__(  # type: ignore[override]
+        self, request: HTTPConnection, required: SecurityScopes, _: Annotated[None, Security(_API_KEY_SCHEME)]
+    ) -> VerifiedToken:
+        """Returns the verified token of the request, or of its key, if it holds every scope the route asks for."""
+        return await super().__call__(request, required)
 
 
 def bearer_errors(app: FastAPI) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 from urllib.parse import quote_plus, urlencode
 
 from identity.verifier.backoff import Backoff
@@ -62,6 +62,14 @@ class Anonymous(Enum):
 
 
 ANONYMOUS: Final = Anonymous.ANONYMOUS
+
+
+def check_policy(when_stale: str, credential: Credential | Anonymous | None) -> None:
+    """Raises `ValueError` for a policy that there is not, or that whoever has this credential cannot follow."""
+    if when_stale not in get_args(WhenStale):
+        raise ValueError(f"when_stale is one of {', '.join(get_args(WhenStale))}")
+    if when_stale == "introspect" and not isinstance(credential, Credential):
+        raise ValueError("only a verifier with a credential may ask about tokens")
 
 
 class FeedFollower:

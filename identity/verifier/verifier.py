@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, get_args
+from typing import Final
 
 from identity.verifier.claims import Expected
 from identity.verifier.clocks import Clocks
 from identity.verifier.compact import read_key_id, split, to_bytes
 from identity.verifier.errors import KeysUnavailable, RevocationsStale, VerificationError
-from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale
+from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale, check_policy
 from identity.verifier.introspection import Introspector
 from identity.verifier.issuer import IssuerClient, check_issuer
 from identity.verifier.judging import Judge, Undecided
@@ -79,7 +79,8 @@ class Verifier:
     ) -> None:
         check_issuer(issuer)
         _check_settings(audience, max_staleness, leeway, ssl_context)
-        _check_policy(when_stale, credential)
+        self._credential = credential
+        self.check_policy(when_stale)
         self.issuer: Final = issuer
         self.audience: Final = audience
         self._ssl_context = ssl_context
@@ -139,6 +140,10 @@ class Verifier:
         if self._is_observed:
             self._tell_accepted()
         return verified
+
+    def check_policy(self, when_stale: WhenStale) -> None:
+        """Raises `ValueError` for a policy that there is not, or that this verifier cannot follow."""
+        check_policy(when_stale, self._credential)
 
     def start(self) -> None:
         """Starts fetching keys and following the feed in the running event loop; `verify` does it when nobody did."""
@@ -277,13 +282,6 @@ async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | Non
     await asyncio.gather(*tasks, return_exceptions=True)
     if client is not None:
         await client.aclose()
-
-
-def _check_policy(when_stale: str, credential: Credential | Anonymous | None) -> None:
-    if when_stale not in get_args(WhenStale):
-        raise ValueError(f"when_stale is one of {', '.join(get_args(WhenStale))}")
-    if when_stale == "introspect" and not isinstance(credential, Credential):
-        raise ValueError("only a verifier with a credential may ask about tokens")
 
 
 def _check_settings(audience: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None) -> None:

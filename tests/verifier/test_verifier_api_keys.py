@@ -26,7 +26,7 @@ from identity.verifier import (
 from identity.verifier import api_keys as module
 from identity.verifier.asgi import BearerMiddleware
 from identity.verifier.bearer import Bearer
-from identity.verifier.fastapi import BearerGuard, bearer_errors
+from identity.verifier.fastapi import ApiKeyGuard, BearerGuard, bearer_errors
 from identity.verifier.profile import API_KEY_GRANT, RuleKind, api_key_checksum
 
 Make = Callable[..., Verifier]
@@ -390,7 +390,8 @@ async def test_closing_the_verifier_ends_what_is_under_way(exchange: ApiKeyExcha
 
 
 def guarded(verifier: Verifier, **options: Any) -> FastAPI:
-    app, guard = FastAPI(), BearerGuard(verifier, **options)
+    app, api_keys = FastAPI(), options.pop("api_keys", None)
+    guard = ApiKeyGuard(api_keys, **options) if api_keys else BearerGuard(verifier, **options)
     bearer_errors(app)
 
     async def whoever(request: Request, token: VerifiedToken = Security(guard, scopes=["orders:read"])) -> str:  # noqa: B008
@@ -484,6 +485,15 @@ async def test_an_exchange_that_cannot_be_made_is_503(
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
     assert answer.json()["error"] == "temporarily_unavailable"
     assert "WWW-Authenticate" not in answer.headers
+
+
+async def test_swagger_offers_a_token_or_a_key(exchange: ApiKeyExchange) -> None:
+    document = guarded(exchange.verifier, api_keys=exchange).openapi()  # type: ignore[attr-defined]
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["ApiKey"] == {"type": "apiKey", "in": "header", "name": "X-API-Key"}
+    either = document["paths"]["/"]["get"]["security"]
+    assert sorted(name for asked in either for name in asked) == ["ApiKey", "OAuth2"]
+    assert all(len(asked) == 1 for asked in either)
 
 
 async def test_keys_and_tokens_of_one_service_are_judged_by_one_verifier(verifier_of: Make) -> None:

@@ -170,6 +170,15 @@ async def test_errors_make_sense_without_the_handler(verifier: Verifier) -> None
         assert answer.headers["WWW-Authenticate"].startswith("Bearer error=")
 
 
+@pytest.mark.parametrize(("policy", "why"), [("introspect", "credential"), ("maybe", "one of")])
+async def test_a_policy_that_cannot_be_followed_is_refused_at_construction(
+    verifier: Verifier, policy: str, why: str
+) -> None:
+    """V18: not when the picture is stale for the first time."""
+    with pytest.raises(ValueError, match=why):
+        BearerGuard(verifier, when_stale=policy)  # type: ignore[arg-type]
+
+
 async def test_openapi_document_has_what_the_authorize_button_needs(verifier: Verifier, issuer: FakeIssuer) -> None:
     guard = BearerGuard(verifier, scopes={"orders:read": "See orders"})
     document = application(guard).openapi()

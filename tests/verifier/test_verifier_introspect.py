@@ -128,16 +128,14 @@ async def test_issuer_that_cannot_answer_is_a_refusal_and_not_asked_again_at_onc
     asking: Verifier, issuer: FakeIssuer, fault: Reply
 ) -> None:
     """I5: 503 for the client, which may try again; and one wait for all requests of a pause."""
+    first, *others = [issuer.mint() for _ in range(11)]
     issuer.fail(INTROSPECTION, fault)
     began = time.monotonic()
     with pytest.raises(RevocationsStale):
-        await asking.verify(issuer.mint())
+        await asking.verify(first)
     assert time.monotonic() - began < ASK_SECONDS + 1
-    began = time.monotonic()
-    for _ in range(50):
-        assert await outcome(asking, issuer.mint()) == Refusal.STALE_REVOCATIONS
+    assert await asyncio.gather(*(outcome(asking, each) for each in others)) == [Refusal.STALE_REVOCATIONS] * 10
     assert len(issuer.questions) == 1
-    assert time.monotonic() - began < 0.5
 
 
 async def test_many_requests_with_one_token_are_one_question(asking: Verifier, issuer: FakeIssuer) -> None:
