@@ -18,12 +18,12 @@ Say = Callable[[str], None]
 _PAUSE: Final = 0.1
 
 
-def check(plan: Plan, say: Say) -> list[Finding]:
-    """Returns every finding, or raises `CannotCheck`. `say` is told what is going on, in sentences."""
+def check(plan: Plan, say: Say) -> Iterator[Finding]:
+    """Yields every finding as it is made, or raises `CannotCheck`. `say` is told what is going on, in sentences."""
     with opened(plan) as bench:
         say(f"The issuer is {bench.issuer.url}; the service must trust it, and call itself {plan.audience}.")
         wait_until_ready(bench, say)
-        return list(findings(bench, say))
+        yield from findings(bench, say)
 
 
 def wait_until_ready(bench: Bench, say: Say) -> None:

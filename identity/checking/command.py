@@ -10,7 +10,7 @@ from typing import Final
 
 from identity.checking.bench import Plan
 from identity.checking.check import check
-from identity.checking.findings import Verdict
+from identity.checking.findings import Finding, Verdict
 from identity.checking.report import as_json, as_table
 from identity.checking.service import CannotCheck, Service
 
@@ -48,15 +48,20 @@ class Output:
 
 
 def run(plan: Plan, output: Output, *, is_remote_allowed: bool = False) -> int:
-    """Checks, prints the report on standard output and what is going on beside it; returns the exit code."""
+    """Checks, prints the report on standard output and what is going on beside it; returns the exit code. A run that could not
+    be finished has found what it has found."""
+    findings: list[Finding] = []
     try:
         if not is_remote_allowed and not Service(plan.url).is_local:
             raise CannotCheck(f"{plan.url} is on another machine; --remote says that you may attack it")
-        findings = check(plan, _say)
+        for finding in check(plan, _say):
+            findings.append(finding)
     except CannotCheck as error:
+        if findings:
+            _print(findings, output)
         _say(f"identity: {error}")
         return EXIT_CANNOT
-    print(as_json(findings) if output.as_json else as_table(findings, show_all=output.show_all))
+    _print(findings, output)
     return EXIT_FOUND if any(finding.verdict is Verdict.FOUND for finding in findings) else 0
 
 
@@ -80,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
     for flag in ("--remote", "--all", "--json"):
         parser.add_argument(flag, action="store_true", help=HELP[flag])
     return parser
+
+
+def _print(findings: Sequence[Finding], output: Output) -> None:
+    print(as_json(findings) if output.as_json else as_table(findings, show_all=output.show_all))
 
 
 def _say(sentence: str) -> None:

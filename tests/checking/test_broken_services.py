@@ -75,7 +75,7 @@ PATIENCE = {services.ListensWithoutObeying: {"revocation_bound": 0.5}}
 
 def run(kind: type[Careful], plan_for, issuer_port: int, **changes: object) -> list[Finding]:
     with serving(kind(f"http://127.0.0.1:{issuer_port}")) as url:
-        return check(plan_for(url, **changes), lambda _: None)
+        return list(check(plan_for(url, **changes), lambda _: None))
 
 
 def names(findings: list[Finding], verdict: Verdict) -> set[str]:

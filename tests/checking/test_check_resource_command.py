@@ -19,6 +19,7 @@ import typer
 from services import AUDIENCE, SCOPE, Careful, serving
 
 from identity.checking import command
+from identity.checking.bench import Plan
 from identity.checking.command import main
 from identity.checking.findings import Finding, Level, Verdict
 from identity.checking.report import as_table
@@ -72,6 +73,16 @@ def test_nothing_is_found_in_the_example_service(issuer_port):
     assert len(findings) > 150
     assert set(findings[0]) == {"name", "line", "level", "says", "expected", "got", "verdict"}
     assert f"The issuer is http://127.0.0.1:{issuer_port}" in done.stderr
+
+
+def test_a_run_whose_time_is_over_shows_what_it_has_found(issuer_port, capsys):
+    """Half a report beats none; the exit code says that it is one."""
+    with serving(services.FindsTheScopeInAText(f"http://127.0.0.1:{issuer_port}")) as url:
+        plan = Plan(url, AUDIENCE, (SCOPE,), "alice", "GET", issuer_port, patience=30, time_limit=-27)
+        assert command.run(plan, command.Output(show_all=True)) == 2
+    told = capsys.readouterr()
+    assert re.search(r"^\d+ checks: ", told.out, re.M)
+    assert "not finished" in told.err
 
 
 def test_what_is_found_is_shown_and_fails_the_run(issuer_port, capsys):
