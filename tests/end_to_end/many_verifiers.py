@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import random
 import sys
 import time
@@ -22,7 +23,7 @@ from identity.verifier import Credential, VerificationError, Verifier
 
 LEEWAY = 1.0
 START_SECONDS = 1.0
-ROUND_SECONDS = (0.1, 0.4)
+ROUND_SECONDS = (0.2, 0.6)
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Fetches:
 
 
 class Service:
-    """One verifier and what it was shown. `met` counts the keys that a token named before the verifier held them."""
+    """One verifier and what it was shown. `met` counts the tokens of a key that it did not hold yet, `most_stale` is the oldest
+    its picture of the feed ever was, in seconds."""
 
     def __init__(self, issuer: str, audience: str, credential: Credential | None, cooldown: float) -> None:
         self.kind = "JWKS alone" if credential is None else "follows the feed"
@@ -67,7 +69,7 @@ class Service:
         self.verifications = self.met = 0
         self.refused: Counter[str] = Counter()
         self.kids: set[str] = set()
-        self._began_at = 0.0
+        self.most_stale = self._began_at = 0.0
         self._verifier = Verifier(
             issuer, audience, credential=credential, leeway=LEEWAY, cooldown=cooldown, observer=self.fetches
         )
@@ -81,6 +83,8 @@ class Service:
                 for token in tuple(living):
                     if time.time() < token.expires_at:
                         await self._look(token)
+                staleness = self._verifier.status().feed_staleness or 0.0
+                self.most_stale = max(self.most_stale, staleness if staleness < math.inf else 0.0)
                 await asyncio.sleep(random.uniform(*ROUND_SECONDS))
 
     async def _look(self, token: Token) -> None:
@@ -106,6 +110,7 @@ class Service:
             "kids": sorted(self.kids),
             "fetches": self.fetches.good,
             "failed_fetches": self.fetches.failed,
+            "most_stale": self.most_stale,
             "seconds": time.monotonic() - self._began_at,
         }
 
@@ -119,7 +124,7 @@ async def main(issuer: str, audience: str, credential: str, count: int, cooldown
     work = [asyncio.create_task(service.work(living, done)) for service in services]
     while line := await asyncio.to_thread(sys.stdin.readline):  # In a thread: verifiers go on meanwhile.
         living.append(Token.of(line.strip()))
-        while living[0].expires_at <= time.time():
+        while living and living[0].expires_at <= time.time():
             living.popleft()
         if not told and all(service.kids for service in services):
             told = True
