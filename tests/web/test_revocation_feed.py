@@ -244,6 +244,9 @@ async def test_a_poll_says_who_asks_and_how_far_it_is(issuer: Issuer) -> None:
     await issuer.feed(cursor=cursor_of(picture), instance="i1", kids="k1,k2")
     (seen,) = await verifiers.live()
     assert (seen.applied, seen.kids) == (Head(picture["epoch"], picture["seq"]), ("k1", "k2"))
+    for turn in ("5", "4", "x", "-1"):
+        await issuer.feed(instance="i2", kids=f"k{turn}", turn=turn)
+        assert (await verifiers.live())[1].kids == ("k5" if turn == "4" else f"k{turn}",)
 
 
 async def test_strangers_are_not_counted(start_issuer: StartIssuer) -> None:
