@@ -37,8 +37,11 @@ class LiveVerifier:
 class Verifiers(Protocol):
     """Where servers note which verifiers poll them, for all servers and operators to see."""
 
-    async def report(self, resource: str, instance: str, applied: Head | None, kids: Sequence[str]) -> None:
-        """Notes that this verifier began a poll. Never fails: one that is not noted is not waited for."""
+    async def report(
+        self, resource: str, instance: str, applied: Head | None, kids: Sequence[str], turn: int = 0
+    ) -> None:
+        """Notes that this verifier began a poll, its `turn`-th, unless a later one is noted already: two may meet on their way.
+        Never fails: one that is not noted is not waited for."""
 
     async def live(self) -> list[LiveVerifier]:
         """Returns the verifiers that polled within the last minute; may raise `StoreUnavailableError`."""

@@ -100,7 +100,7 @@ class FeedFollower:
         self._jwks_version: str | None = None
         self._warned = False
         self._instance = ""
-        self._process = 0
+        self._process = self._turn = 0
         self._first_sync, self._hurry = asyncio.Event(), asyncio.Event()
         self._patience: asyncio.TimerHandle | None = None
         self.picture = Picture(keys.withdraw)
@@ -252,7 +252,10 @@ class FeedFollower:
 
     def _address(self, feed: str, cursor: str | None, wait: float) -> str:
         kids = ",".join(kid for kid in self._keys.kids if "," not in kid)
-        asked = {"wait": f"{wait:.3f}", "instance": self._instance, "kids": kids}
+        self._turn += (
+            1  # What is told while a poll waits may overtake it on the way, and is not to be taken back by it.
+        )
+        asked = {"wait": f"{wait:.3f}", "instance": self._instance, "kids": kids, "turn": str(self._turn)}
         if cursor is not None:
             asked["cursor"] = cursor
         return f"{feed}{'&' if '?' in feed else '?'}{urlencode(asked)}"

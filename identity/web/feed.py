@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ _MAX_ANONYMOUS_POLLS = 1_000
 _NAME = re.compile(r"[A-Za-z0-9._~-]{1,64}", re.ASCII)
 """An instance as verifiers name themselves, or a key's id: it shows in operators' terminals."""
 
+_TURN = re.compile(r"[0-9]{1,15}", re.ASCII)
 
 _WORTH_PACKING = 1_000
 """Bytes of rules above which compressing them pays: two thirds of a rule are its random digest."""
@@ -64,6 +64,7 @@ class _Poll:
     wait: float
     instance: str
     kids: tuple[str, ...]
+    turn: int
 
     @classmethod
     def of(cls, parameters: Mapping[str, str]) -> _Poll:
@@ -75,6 +76,7 @@ class _Poll:
             wait=_wait(parameters.get("wait")),
             instance=instance if _NAME.fullmatch(instance) else "",
             kids=tuple(islice(kids, MAX_PUBLISHED_KEYS)),
+            turn=int(turn) if _TURN.fullmatch(turn := parameters.get("turn", "")) else 0,
         )
 
 
@@ -119,7 +121,7 @@ class FeedEndpoint:
     async def _report(self, resource: ProtectedResource, poll: _Poll) -> None:
         """The cursor of a poll is what its verifier has applied: here a rule is acknowledged."""
         if poll.instance:
-            await self._services.verifiers.report(resource.name, poll.instance, poll.cursor, poll.kids)
+            await self._services.verifiers.report(resource.name, poll.instance, poll.cursor, poll.kids, poll.turn)
 
     def _is_ahead(self, cursor: Head) -> bool:
         """Tells whether the caller knows more than this process. Another server was faster, as a rule: a snapshot from here
@@ -137,7 +139,7 @@ class FeedEndpoint:
             "epoch": rules.head.epoch,
             "seq": rules.head.seq,
             "snapshot": cursor is None,
-            "as_of_age": round(time.monotonic() - rules.complete_at, 3),
+            "as_of_age": round(self._answers.age_of(rules), 3),
             "jwks_version": self._services.keys.now.published.version,
         }
         rest = json.dumps(envelope, separators=(",", ":")).encode()[1:]

@@ -32,7 +32,8 @@ _GZIP_HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules' part of an answer. `head` is how far it goes, `complete_at` (monotonic) when that was certainly everything."""
+    """The rules' part of an answer. `head` is how far it goes, `complete_at` (monotonic) when it was certainly everything as it
+    was written; see `FeedAnswers.age_of`."""
 
     head: Head
     complete_at: float
@@ -68,6 +69,11 @@ class FeedAnswers:
                 self._built.clear()
             task = self._built[cursor] = asyncio.get_running_loop().create_task(self._build(cursor))
         return await asyncio.shield(task)
+
+    def age_of(self, rules: Rules) -> float:
+        """Returns how many seconds ago `rules` were certainly everything. While the head stands where they end, every new
+        confirmation of it confirms them, too: a feed in which nothing happens does not grow stale."""
+        return self._age() if rules.head == self._picture().head else time.monotonic() - rules.complete_at
 
     def _is_good(self, task: asyncio.Task[Rules], cursor: Head | None) -> bool:
         if not task.done():

@@ -28,6 +28,19 @@ async def test_a_verifier_is_known_by_what_its_last_poll_said(redis: RedisConnec
     assert 0 <= first.silent < 5
 
 
+async def test_what_a_later_poll_said_is_not_taken_back_by_one_that_it_overtook(redis: RedisConnection) -> None:
+    """K01: else a rotation is held up by a verifier that holds the key, and a rule seems not to have reached it."""
+    verifiers = RedisVerifiers(redis)
+    await verifiers.report("orders", "a", behind(3), ["k1"], turn=9)
+    await verifiers.report("orders", "a", HEAD, ["k1", "k2"], turn=11)
+    await verifiers.report("orders", "a", behind(3), ["k1"], turn=10)
+    (only,) = await verifiers.live()
+    assert (only.applied, only.kids) == (HEAD, ("k1", "k2"))
+    await verifiers.report("orders", "a", None, [])
+    (only,) = await verifiers.live()
+    assert (only.applied, only.kids) == (None, ()), "who does not count its polls is believed as they come"
+
+
 async def test_resources_may_name_their_instances_alike(redis: RedisConnection) -> None:
     verifiers = RedisVerifiers(redis)
     await verifiers.report("orders", "a", HEAD, [])

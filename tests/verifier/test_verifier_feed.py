@@ -247,6 +247,8 @@ async def test_issuer_hears_at_once_which_keys_are_held(
     issuer.keys.append(signing_keys[1])
     await verifier.verify(issuer.mint(key=signing_keys[1]))
     await eventually(lambda: issuer.polls[-1]["kids"] == "key-one,key-two")
+    turns = sorted(int(poll["turn"]) for poll in issuer.polls)
+    assert turns == list(range(1, len(turns) + 1)), "so that what was overtaken on the way is not believed"
     assert float(issuer.polls[-1]["wait"]) == 0
 
 

@@ -109,3 +109,24 @@ async def test_an_older_picture_is_not_given_out_as_if_it_were_new() -> None:
     assert (first.head.seq, second.head.seq) == (10, 11)
     server.picture = picture_of([1], epoch="e2")
     assert (await server.answers.rules_after(None)).head == Head("e2", 1)
+
+
+async def test_an_answer_is_as_young_as_the_last_confirmation_while_no_rule_comes() -> None:
+    """DESIGN 8: or else every verifier of a quiet installation calls its picture stale after a minute, and refuses, or asks."""
+    server = Server(10)
+    server.age = 1.5
+    for cursor in (None, Head("e1", 10)):
+        first = await server.answers.rules_after(cursor)
+        server.age = 0.25
+        assert await server.answers.rules_after(cursor) is first
+        assert server.answers.age_of(first) == 0.25
+        server.age = 1.5
+
+
+async def test_an_answer_that_lacks_a_rule_is_as_old_as_its_writing() -> None:
+    server = Server(10)
+    server.age = 1.5
+    first = await server.answers.rules_after(None)
+    server.revoke()
+    server.age = 0.0
+    assert server.answers.age_of(first) >= 1.5

@@ -186,6 +186,15 @@ async def test_a_notice_for_servers_never_reaches_a_verifier(issuer: Issuer) -> 
     assert (after["seq"], after["rules"]) == (before["seq"] + 1, [])
 
 
+async def test_a_feed_in_which_nothing_happens_does_not_grow_old(issuer: Issuer) -> None:
+    """DESIGN 8: `as_of_age` counts from when the head was confirmed, not from when the last rule came."""
+    cursor = cursor_of((await issuer.feed()).json())
+    for _ in range(4):
+        quiet = (await issuer.feed(cursor=cursor, wait=0.75)).json()
+        assert cursor_of(quiet) == cursor
+    assert quiet["as_of_age"] <= 2, "older answers are not given at all"
+
+
 async def test_a_server_that_cannot_confirm_its_head_does_not_answer(start_issuer: StartIssuer, site: Path) -> None:
     """F26, I5: a cut-off replica's silence is never good news. Tokens are not issued, keys are still served."""
     valkey = EmbeddedValkey(site / "data")
@@ -235,6 +244,9 @@ async def test_a_poll_says_who_asks_and_how_far_it_is(issuer: Issuer) -> None:
     await issuer.feed(cursor=cursor_of(picture), instance="i1", kids="k1,k2")
     (seen,) = await verifiers.live()
     assert (seen.applied, seen.kids) == (Head(picture["epoch"], picture["seq"]), ("k1", "k2"))
+    for turn in ("5", "4", "x", "-1"):
+        await issuer.feed(instance="i2", kids=f"k{turn}", turn=turn)
+        assert (await verifiers.live())[1].kids == ("k5" if turn == "4" else f"k{turn}",)
 
 
 async def test_strangers_are_not_counted(start_issuer: StartIssuer) -> None:

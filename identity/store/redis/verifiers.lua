@@ -2,9 +2,10 @@
 --
 -- KEYS[1]  all verifiers, by the time they were last heard of      KEYS[2]  what they said, by name
 -- ARGV[1]  "report" | "list"       ARGV[2]  milliseconds after which silence means death
--- ARGV[3]  how many are kept       ARGV[4]  name       ARGV[5]  what it says
+-- ARGV[3]  how many are kept       ARGV[4]  name       ARGV[5]  what it says       ARGV[6]  its number, 0 without one
 --
--- A report beyond the limit is dropped: whoever invents instances takes no place of those that are known.
+-- A report beyond the limit is dropped: whoever invents instances takes no place of those that are known. One that a later
+-- report of the same verifier overtook, on its way through another server, only says that the verifier lives.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -18,13 +19,18 @@ if ARGV[1] == 'report' then
     return {}
   end
   redis.call('ZADD', KEYS[1], now, ARGV[4])
-  redis.call('HSET', KEYS[2], ARGV[4], ARGV[5])
+  local said = redis.call('HGET', KEYS[2], ARGV[4])
+  local turn = tonumber(ARGV[6])
+  if not said or turn == 0 or turn >= tonumber(string.match(said, '^%d+')) then
+    redis.call('HSET', KEYS[2], ARGV[4], ARGV[6] .. ' ' .. ARGV[5])
+  end
   return {}
 end
 
 local found = {}
 local heard = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 for i = 1, #heard, 2 do
-  found[#found + 1] = {heard[i], redis.call('HGET', KEYS[2], heard[i]), now - tonumber(heard[i + 1])}
+  local said = string.match(redis.call('HGET', KEYS[2], heard[i]), '^%d+ (.*)')
+  found[#found + 1] = {heard[i], said, now - tonumber(heard[i + 1])}
 end
 return found

@@ -23,12 +23,14 @@ class RedisVerifiers:
         self._script = Script("verifiers.lua")
         self._limits = (int(silence * 1000), kept)
 
-    async def report(self, resource: str, instance: str, applied: Head | None, kids: Sequence[str]) -> None:
-        """Notes that this verifier began a poll; while Redis is away nobody is noted."""
+    async def report(
+        self, resource: str, instance: str, applied: Head | None, kids: Sequence[str], turn: int = 0
+    ) -> None:
+        """Notes that this verifier began a poll, unless a later `turn` of it is noted; while Redis is away nobody is."""
         said = json.dumps([applied and [applied.epoch, applied.seq], list(kids)], separators=(",", ":"))
         name = json.dumps([resource, instance], separators=(",", ":"))
         with suppress(StoreUnavailableError):
-            await self._connection.run(self._script, _KEYS, "report", *self._limits, name, said)
+            await self._connection.run(self._script, _KEYS, "report", *self._limits, name, said, turn)
 
     async def live(self) -> list[LiveVerifier]:
         """Returns the verifiers heard of lately, by name."""
