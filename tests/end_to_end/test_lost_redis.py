@@ -12,7 +12,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -144,7 +143,7 @@ async def test_a_server_that_had_not_heard_of_a_rule_obeys_it_once_redis_is_back
     that end. Whatever it issues until it has compared the heads is born revoked."""
     await valkey.start()
     issuer, ports = prepared.environment["IDENTITY_ISSUER"], free_ports(2)
-    _, sleeper = await asyncio.gather(*(asyncio.to_thread(serve, prepared, port) for port in ports))
+    _, sleeper = await asyncio.gather(*(asyncio.to_thread(prepared.serve_long, port) for port in ports))
     one, other = (connect(f"http://127.0.0.1:{port}") for port in ports)
     accepted: list[float] = []
     seed = random.randrange(2**32)
@@ -217,7 +216,7 @@ async def running(
     await valkey.start()
     ports = free_ports(2)
     issuer, addresses = prepared.environment["IDENTITY_ISSUER"], [f"http://127.0.0.1:{port}" for port in ports]
-    await asyncio.gather(*(asyncio.to_thread(serve, prepared, port) for port in ports))
+    await asyncio.gather(*(asyncio.to_thread(prepared.serve_long, port) for port in ports))
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(Balancer(prepared.port, addresses))
         verifiers = [
@@ -226,10 +225,3 @@ async def running(
         load = Load(connect, addresses, verifiers, books, choice, RETRY_WINDOW)
         await stack.enter_async_context(load)
         yield load
-
-
-def serve(prepared: Production, port: int) -> subprocess.Popen[str]:
-    """Starts a server whose log is read on, for a pipe that is full would hold it up."""
-    process = prepared.serve(port=port)
-    threading.Thread(target=lambda: [None for _ in process.stderr], daemon=True).start()
-    return process
