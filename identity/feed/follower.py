@@ -17,7 +17,8 @@ from identity.feed.stores import Journal, StoreUnavailableError, Stream
 from identity.verifier.profile import FEED_MAX_AGE
 
 CONFIRM_SECONDS = 0.5
-"""How often Redis's head is compared with SQL's (promised: at least once a second)."""
+"""How often Redis's head is compared with SQL's (promised: at least once a second), and tried to be while a store is away: a
+Redis that comes back older than it was has sessions alive that ended, until somebody compares."""
 
 _BLOCK_SECONDS = 0.4
 """Length of one blocking read; shorter than the socket timeout, so a silent feed is never taken for a dead store."""
@@ -194,7 +195,7 @@ class Follower:
                 if failures == 1:
                     log.error("the revocation feed cannot be followed", problem=self.problem)
             with suppress(TimeoutError):
-                async with asyncio.timeout(pause if not failures else min(0.1 * 2**failures, 1.0)):
+                async with asyncio.timeout(pause if not failures else min(0.1 * 2**failures, CONFIRM_SECONDS)):
                     await self._closing.wait()
 
     def _announce(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,6 +62,17 @@ class Production:
         self.processes.append(process)
         wait_until(lambda: process.poll() is not None or self.is_ready(port), 60)
         assert process.poll() is None, process.stderr.read()
+        return process
+
+    def serve_long(self, port: int) -> subprocess.Popen[str]:
+        """Starts a server that says a lot: its log goes on into a file, for a pipe that nobody empties would hold it up."""
+        process, log = self.serve(port=port), self.folder / f"{port}.log"
+
+        def empty() -> None:
+            with log.open("w") as file:
+                file.writelines(process.stderr)
+
+        threading.Thread(target=empty, daemon=True).start()
         return process
 
     def is_ready(self, port: int = 0) -> bool:

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 from engines import SqlServer
@@ -210,6 +211,23 @@ async def test_without_redis_nothing_is_issued_after_two_seconds_and_everything_
         await until(lambda: follower.picture.head.seq == 1)
     await replica.redis.close()
     await database.close()
+
+
+async def test_a_store_that_is_away_is_asked_as_often_as_ever(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2: what a Redis that comes back has forgotten is known within a second, and not when somebody gets round to asking."""
+    asked: list[float] = []
+
+    async def away() -> Head:
+        asked.append(time.monotonic())
+        raise StoreUnavailableError("Redis")
+
+    async with following(replica):
+        monkeypatch.setattr(replica.stream, "head", away)
+        await until(lambda: len(asked) >= 7)
+    # The shortest of the last ones: a busy machine makes each longer, and none shorter.
+    assert min(later - earlier for earlier, later in pairwise(asked[3:])) < 0.9
 
 
 async def test_without_sql_nothing_is_issued_after_two_seconds_and_everything_again_when_it_returns(
