@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,7 +136,7 @@ class FeedEndpoint:
             "epoch": rules.head.epoch,
             "seq": rules.head.seq,
             "snapshot": cursor is None,
-            "as_of_age": round(time.monotonic() - rules.complete_at, 3),
+            "as_of_age": round(self._answers.age_of(rules), 3),
             "jwks_version": self._services.keys.now.published.version,
         }
         rest = json.dumps(envelope, separators=(",", ":")).encode()[1:]

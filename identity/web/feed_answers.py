@@ -69,6 +69,11 @@ class FeedAnswers:
             task = self._built[cursor] = asyncio.get_running_loop().create_task(self._build(cursor))
         return await asyncio.shield(task)
 
+    def age_of(self, rules: Rules) -> float:
+        """Returns seconds since `rules` were certainly everything. As long as the head stays they are as complete as what this
+        process knows now, whenever they were written down; a verifier told otherwise would call itself stale."""
+        return self._age() if rules.head == self._picture().head else time.monotonic() - rules.complete_at
+
     def _is_good(self, task: asyncio.Task[Rules], cursor: Head | None) -> bool:
         if not task.done():
             return True  # It goes as far as it can honestly say; its reader asks for the rest at once.
