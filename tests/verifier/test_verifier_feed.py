@@ -202,6 +202,22 @@ async def test_failing_feed_is_asked_again_with_pauses(verifier_of: Make, issuer
     await until_applied(verifier, issuer)
 
 
+async def test_poll_after_a_failure_asks_to_be_answered_at_once(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually
+) -> None:
+    """I7: on a line that is still dead it is given up within seconds, and the one after it waits again."""
+
+    def once() -> Reply:
+        issuer.recover(FEED)
+        return Reply(503)
+
+    verifier_of(credential=ANONYMOUS, max_staleness=30.0).start()
+    await eventually(lambda: len(issuer.polls) == 2)
+    issuer.fail(FEED, once)
+    await eventually(lambda: len(issuer.polls) == 5)
+    assert [float(poll["wait"]) for poll in issuer.polls] == [0, 10, 10, 0, 10]
+
+
 async def test_feed_that_does_not_wait_is_not_asked_in_a_loop(verifier_of: Make, issuer: FakeIssuer) -> None:
     told = {"epoch": "e1", "seq": 0, "snapshot": True, "as_of_age": 0, "jwks_version": "v1", "rules": []}
     issuer.fail(FEED, Reply(body=compact_json(told)))
