@@ -11,7 +11,6 @@ Whatever answer is under way when a fault begins is lost to it; a request that h
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -20,6 +19,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+from orders import Program, obey_all, running
+
+Counts = dict[str, dict[str, int]]
 
 LARGE_BYTES = 10 * 1024 * 1024
 GONE = (ConnectionError, asyncio.IncompleteReadError)
@@ -151,58 +154,40 @@ def http(status: str, body: bytes, *headers: str) -> bytes:
 
 async def main(port: int, upstream: int) -> None:
     """Obeys until standard input ends."""
-    proxy = Proxy(port, upstream)
-    while line := await asyncio.to_thread(sys.stdin.readline):
-        print(json.dumps(await proxy.obey(json.loads(line))), flush=True)
+    await obey_all(Proxy(port, upstream).obey)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Remote:
-    """Gives orders to the process, from a test."""
+    """Gives orders to the process, from a test. Each returns what was counted until then."""
 
     url: str
-    process: asyncio.subprocess.Process
+    program: Program
 
-    async def breaks(self, fault: str, *paths: str) -> dict[str, dict[str, int]]:
-        """Breaks these paths, or all; every other is healed. Returns what was counted, as the others do."""
-        return await self._order({"faults": dict.fromkeys(paths or ("*",), fault)})
+    async def breaks(self, fault: str, *paths: str) -> Counts:
+        """Breaks these paths, or all; every other is healed."""
+        return await self.program.order(faults=dict.fromkeys(paths or ("*",), fault))
 
-    async def heals(self) -> dict[str, dict[str, int]]:
+    async def heals(self) -> Counts:
         """Lets everything pass."""
-        return await self._order({"faults": {}})
+        return await self.program.order(faults={})
 
-    async def caches_for(self, seconds: int) -> None:
+    async def caches_for(self, seconds: int) -> Counts:
         """Has every answer that may be cached be cached for so long."""
-        await self._order({"max_age": seconds})
+        return await self.program.order(max_age=seconds)
 
-    async def counts(self) -> dict[str, dict[str, int]]:
+    async def counts(self) -> Counts:
         """Changes nothing."""
-        return await self._order({})
-
-    async def _order(self, order: dict[str, object]) -> dict[str, dict[str, int]]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(order).encode() + b"\n")
-        async with asyncio.timeout(30):
-            line = await self.process.stdout.readline()
-        assert line, "the proxy ended"
-        return json.loads(line)
+        return await self.program.order()
 
 
 @asynccontextmanager
 async def standing_between(port: int, upstream: int) -> AsyncIterator[Remote]:
-    """Runs the proxy, and ends it."""
-    argv = [sys.executable, __file__, str(port), str(upstream)]
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe)
-    try:
-        remote = Remote(f"http://127.0.0.1:{port}", process)
+    """Runs the proxy, with nothing broken."""
+    async with running(__file__, str(port), str(upstream)) as program:
+        remote = Remote(f"http://127.0.0.1:{port}", program)
         await remote.heals()
         yield remote
-    finally:
-        process.kill()
-        await process.wait()
-        process._transport.close()
 
 
 if __name__ == "__main__":
