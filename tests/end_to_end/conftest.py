@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from dev_process import Dev, free_ports
 from engines import valkey_url
+from faulty_proxy import Remote
 from fronted import Fronted, tokens_of_one_login
 from production import PASSWORD, Production, database_name, environment_of, new_database
 from redis import Redis
@@ -108,3 +109,10 @@ def fronted(pattern: Production, tmp_path_factory) -> Iterator[Fronted]:
     made.serve()
     yield Fronted(proxy_port, port, secret, asyncio.run(tokens_of_one_login(port)))
     made.stop()
+
+
+@pytest.fixture
+async def proxy(fronted: Fronted) -> AsyncIterator[Remote]:
+    """What stands in front of it, with nothing broken."""
+    async with fronted.proxy() as remote:
+        yield remote

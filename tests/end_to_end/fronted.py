@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -9,7 +11,7 @@ from faulty_proxy import Remote, standing_between
 from production import log_in
 from wire import Wire
 
-from identity.verifier import Credential
+from identity.verifier import Credential, Verifier
 
 TOKENS = 50
 
@@ -48,3 +50,39 @@ async def tokens_of_one_login(port: int) -> list[str]:
         answer = (await wire.form("/token", grant_type="refresh_token", **refresh)).json()
     await wire.close()
     return found
+
+
+class Seen:
+    """Counts what the verifier tells."""
+
+    def __init__(self) -> None:
+        self.fetches: Counter[bool] = Counter()
+        self.verdicts: Counter[str] = Counter()
+
+    def accepted(self, *, stale: bool) -> None:
+        self.verdicts["accepted, the feed stale" if stale else "accepted"] += 1
+
+    def refused(self, code: str) -> None:
+        self.verdicts[code] += 1
+
+    def keys_fetched(self, *, failed: bool) -> None:
+        self.fetches[failed] += 1
+
+    def feed_polled(self, *, failed: bool) -> None: ...
+
+    def introspected(self, *, failed: bool) -> None: ...
+
+    async def until(self, *, failed: bool, more: int = 1) -> None:
+        """Returns after so many more fetches of this end."""
+        wanted = self.fetches[failed] + more
+        async with asyncio.timeout(30 * more):
+            while self.fetches[failed] < wanted:
+                await asyncio.sleep(0.01)
+
+
+async def verdict(verifier: Verifier, token: str) -> str:
+    try:
+        await verifier.verify(token)
+    except Exception as error:
+        return f"{type(error).__name__} {error}"
+    return "accepted"

@@ -12,13 +12,12 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import cycle
 
 import pytest
 from faulty_proxy import Remote
-from fronted import Fronted
+from fronted import Fronted, Seen, verdict
 
 from identity.verifier import Credential, InvalidToken, Verifier
 
@@ -26,40 +25,6 @@ ORDERS = "https://orders.example"
 METADATA, JWKS = "/.well-known/oauth-authorization-server", "/.well-known/jwks.json"
 FAULTS = ("down", "close", "hang", "500", "noise", "garbage", "empty", "large", "redirect", "trickle")
 BATCH = 25
-
-
-class Seen:
-    """Counts what the verifier tells."""
-
-    def __init__(self) -> None:
-        self.fetches: Counter[bool] = Counter()
-        self.verdicts: Counter[str] = Counter()
-
-    def accepted(self, *, stale: bool) -> None:
-        self.verdicts["accepted, the feed stale" if stale else "accepted"] += 1
-
-    def refused(self, code: str) -> None:
-        self.verdicts[code] += 1
-
-    def keys_fetched(self, *, failed: bool) -> None:
-        self.fetches[failed] += 1
-
-    def feed_polled(self, *, failed: bool) -> None: ...
-
-    def introspected(self, *, failed: bool) -> None: ...
-
-    async def until(self, *, failed: bool, more: int = 1) -> None:
-        """Returns after so many more fetches of this end."""
-        wanted = self.fetches[failed] + more
-        async with asyncio.timeout(30 * more):
-            while self.fetches[failed] < wanted:
-                await asyncio.sleep(0.01)
-
-
-@pytest.fixture
-async def proxy(fronted: Fronted) -> AsyncIterator[Remote]:
-    async with fronted.proxy() as remote:
-        yield remote
 
 
 @pytest.fixture
@@ -93,14 +58,6 @@ async def shown_all_the_time(verifier: Verifier, tokens: list[str]):
     finally:
         done.set()
         await showing
-
-
-async def verdict(verifier: Verifier, token: str) -> str:
-    try:
-        await verifier.verify(token)
-    except Exception as error:
-        return f"{type(error).__name__} {error}"
-    return "accepted"
 
 
 @pytest.mark.parametrize("fetches", [1, pytest.param(4, marks=pytest.mark.experiment)])
