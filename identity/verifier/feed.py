@@ -194,32 +194,37 @@ class FeedFollower:
 
     async def _keep_polling(self, client: IssuerClient) -> None:
         """Failures and answers that say nothing too soon are followed by a growing pause."""
-        fresh_metadata = False
+        is_failing = False
         while True:
             sent_at = self._monotonic()
             try:
-                eventful = await self._poll(client, sent_at, fresh_metadata)
-                fresh_metadata = False
+                eventful = await self._poll(client, sent_at, is_failing)
             except Exception as error:  # the next poll may succeed; a follower that died would revoke nothing any more
-                eventful, fresh_metadata = False, True
+                is_failing = True
                 self._note_failure(error)
                 await self._pause()
                 continue
             if eventful or self._monotonic() - sent_at >= _IDLE_SECONDS:
                 self._backoff.reset()
-            else:
+            elif not is_failing:  # else it was not to wait, and the next one is
                 await self._pause()
+            is_failing = False
 
-    async def _poll(self, client: IssuerClient, sent_at: float, fresh_metadata: bool) -> bool:
-        """Asks once and takes the answer over. Returns whether it brought something new."""
+    async def _poll(self, client: IssuerClient, sent_at: float, is_failing: bool) -> bool:
+        """Asks once and takes the answer over. Returns whether it brought something new.
+
+        After a failure the issuer is asked to answer at once: one that stays silent is then given up within seconds, and a
+        service that refuses meanwhile goes on soon after the line is mended, not a whole wait later.
+        """
         cursor = self.picture.cursor
+        wait = 0.0 if is_failing or cursor is None else self._wait
         margin = max(1.0, min(5.0, self._max_staleness / 3))
-        async with asyncio.timeout((self._wait if cursor else 0) + margin):
-            feed = (await client.metadata(fresh=fresh_metadata)).feed
+        async with asyncio.timeout(wait + margin):
+            feed = (await client.metadata(fresh=is_failing)).feed
             if feed is None:
                 raise FetchFailed("the issuer offers no revocation feed")
             answer = await client.get(
-                self._address(feed, cursor, self._wait), limit=MAX_ANSWER_BYTES, headers=self._headers()
+                self._address(feed, cursor, wait), limit=MAX_ANSWER_BYTES, headers=self._headers()
             )
         before = self.picture.seq
         told, made = await _digest(answer.body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import re
 import ssl
@@ -14,6 +15,9 @@ import httpx2
 
 from identity.verifier.compact import strict_json_object
 from identity.verifier.profile import FEED_METADATA, INTROSPECTION_METADATA, JWKS_MAX_AGE, MAX_JWKS_BYTES
+
+FETCH_SECONDS: Final = 2.0
+"""A fetch of metadata or of keys is over after this time, whatever the issuer does (V19)."""
 
 _WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 _MAX_AGE = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})(?:$|[\s,])", re.IGNORECASE)
@@ -80,13 +84,19 @@ class IssuerClient:
             verify=ssl_context or _trust(self._address), follow_redirects=False, trust_env=False, timeout=None
         )
         self._metadata: Metadata | None = None
+        self._discovery: asyncio.Task[Metadata] | None = None
 
     async def metadata(self, *, fresh: bool = False) -> Metadata:
-        """Returns the metadata, fetched once unless `fresh`; its issuer is exactly ours, its addresses at our origin."""
-        if self._metadata is None or fresh:
-            answer = await self.get(str(discovery_address(self._address)), limit=MAX_JWKS_BYTES)
-            self._metadata = self._read_metadata(answer.body)
-        return self._metadata
+        """Returns the metadata, fetched once unless `fresh`; its issuer is exactly ours, its addresses at our origin.
+
+        Keys, feed and exchanges all want it at once when an issuer fails: they share one request (F17).
+        """
+        if self._metadata is not None and not fresh:
+            return self._metadata
+        if self._discovery is None or self._discovery.done():
+            self._discovery = asyncio.get_running_loop().create_task(self._discover())
+            self._discovery.add_done_callback(_take_note)
+        return await asyncio.shield(self._discovery)
 
     async def get(self, address: str, *, limit: int, headers: Mapping[str, str] | None = None) -> Answer:
         """Returns an answer of at most `limit` bytes, unpacked ones included, or raises `FetchFailed` or `httpx2.HTTPError`.
@@ -117,7 +127,17 @@ class IssuerClient:
 
     async def aclose(self) -> None:
         """Closes all connections."""
+        if self._discovery is not None:
+            self._discovery.cancel()
+            await asyncio.wait((self._discovery,))
         await self._http.aclose()
+
+    async def _discover(self) -> Metadata:
+        """Bounded by itself: whoever began it may have given up, and left it to others."""
+        async with asyncio.timeout(FETCH_SECONDS):
+            answer = await self.get(str(discovery_address(self._address)), limit=MAX_JWKS_BYTES)
+        self._metadata = self._read_metadata(answer.body)
+        return self._metadata
 
     def _read_metadata(self, body: bytes) -> Metadata:
         try:
@@ -143,6 +163,12 @@ class IssuerClient:
         if url.userinfo or _origin(url) != _origin(self._address):
             raise FetchFailed("the metadata names an address outside the issuer's origin")
         return address
+
+
+def _take_note(discovery: asyncio.Task[Metadata]) -> None:
+    """Looks at how it ended, or asyncio complains when nobody waited for it any more."""
+    if not discovery.cancelled():
+        discovery.exception()
 
 
 def _trust(address: httpx2.URL) -> ssl.SSLContext:

@@ -13,13 +13,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from identity.verifier.backoff import Backoff
 from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal, VerificationError
-from identity.verifier.issuer import IssuerClient
+from identity.verifier.issuer import FETCH_SECONDS, IssuerClient
 from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
-
-FETCH_SECONDS: Final = 2.0
-"""A fetch, discovery included, is over after this time, whatever the issuer does (V19)."""
 
 _never: Final = float("-inf")
 

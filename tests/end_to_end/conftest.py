@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
@@ -10,6 +11,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from dev_process import Dev, free_ports
 from engines import valkey_url
+from faulty_proxy import Remote
+from fronted import Fronted, tokens_of_one_login
 from production import PASSWORD, Production, database_name, environment_of, new_database
 from redis import Redis
 from wire import Wire
@@ -63,11 +66,7 @@ def production(tmp_path) -> Iterator[Production]:
     Redis.from_url(valkey_url()).flushall()
     made = Production(tmp_path, environment_of(tmp_path, port, new_database()), port)
     yield made
-    for process in made.processes:
-        if process.poll() is None:
-            process.terminate()
-        process.wait(30)
-        process.stderr.close()
+    made.stop()
 
 
 @pytest.fixture(scope="session")
@@ -95,3 +94,25 @@ def prepared(production: Production, pattern: Production) -> Production:
     copied = new_database(database_name(pattern))
     production.environment["IDENTITY_DATABASE_URL"] = copied
     return production
+
+
+@pytest.fixture(scope="module")
+def fronted(pattern: Production, tmp_path_factory) -> Iterator[Fronted]:
+    """One server for a module, known by the address of a proxy that each test puts there; see `fronted.py`."""
+    folder = tmp_path_factory.mktemp("fronted")
+    port, proxy_port = free_ports(2)
+    Redis.from_url(valkey_url()).flushall()
+    made = Production(folder, environment_of(folder, port, new_database(database_name(pattern))), port)
+    shutil.copytree(pattern.folder / "keys", folder / "keys")
+    made.environment |= {"IDENTITY_ISSUER": f"http://127.0.0.1:{proxy_port}", "IDENTITY_JWKS_MAX_AGE": "1"}
+    secret = made.done("resources", "create", "watcher", "https://watcher.example")["secret"]
+    made.serve()
+    yield Fronted(proxy_port, port, secret, asyncio.run(tokens_of_one_login(port)))
+    made.stop()
+
+
+@pytest.fixture
+async def proxy(fronted: Fronted) -> AsyncIterator[Remote]:
+    """What stands in front of it, with nothing broken."""
+    async with fronted.proxy() as remote:
+        yield remote

@@ -75,6 +75,14 @@ class Production:
         threading.Thread(target=empty, daemon=True).start()
         return process
 
+    def stop(self) -> None:
+        """Ends every server that still runs."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(30)
+            process.stderr.close()
+
     def is_ready(self, port: int = 0) -> bool:
         """Whether the server answers that it can issue."""
         with suppress(OSError), urlopen(f"http://127.0.0.1:{port or self.port}/health/ready", timeout=2) as answer:

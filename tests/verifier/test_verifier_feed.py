@@ -202,6 +202,30 @@ async def test_failing_feed_is_asked_again_with_pauses(verifier_of: Make, issuer
     await until_applied(verifier, issuer)
 
 
+async def test_poll_after_a_failure_asks_to_be_answered_at_once(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually
+) -> None:
+    """I7: on a line that is still dead it is given up within seconds, and the one after it waits again."""
+
+    failed: list[int] = []
+
+    def waits() -> list[float]:
+        return [float(poll["wait"]) for poll in issuer.polls]
+
+    def fail_one_that_waits() -> Reply:
+        if waits()[-1] == 0:  # says which keys are held
+            return Reply(body=issuer.feed(issuer.polls[-1]))
+        issuer.recover(FEED)
+        failed.append(len(issuer.polls))
+        return Reply(503)
+
+    verifier_of(credential=ANONYMOUS, max_staleness=30.0).start()
+    await eventually(lambda: 10 in waits())
+    issuer.fail(FEED, fail_one_that_waits)
+    await eventually(lambda: bool(failed) and len(issuer.polls) >= failed[0] + 2)
+    assert waits()[failed[0] : failed[0] + 2] == [0, 10]
+
+
 async def test_feed_that_does_not_wait_is_not_asked_in_a_loop(verifier_of: Make, issuer: FakeIssuer) -> None:
     told = {"epoch": "e1", "seq": 0, "snapshot": True, "as_of_age": 0, "jwks_version": "v1", "rules": []}
     issuer.fail(FEED, Reply(body=compact_json(told)))

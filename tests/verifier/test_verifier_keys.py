@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_issuer import JWKS, METADATA, FakeIssuer, Reply, SigningKey, compact_json, running
 
-from identity.verifier import InvalidToken, KeysUnavailable, Refusal, Verifier
+from identity.verifier import Credential, InvalidToken, KeysUnavailable, Refusal, Verifier
 from identity.verifier.profile import MAX_JWKS_BYTES, RuleKind, rule_digest
 
 Make = Callable[..., Verifier]
@@ -37,6 +37,14 @@ async def test_many_first_requests_share_one_fetch(verifier: Verifier, issuer: F
     """V17"""
     await asyncio.gather(*(verifier.verify(issuer.mint()) for _ in range(50)))
     assert (issuer.hits[METADATA], issuer.hits[JWKS]) == (1, 1)
+
+
+async def test_keys_and_feed_share_one_request_for_the_metadata(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """F17: an issuer that hangs is asked one thing at a time, whoever wants to know."""
+    issuer.fail(METADATA, Reply(hang=True))
+    with pytest.raises(KeysUnavailable):
+        await verifier_of(credential=Credential("orders", "secret")).verify(issuer.mint())
+    assert issuer.hits[METADATA] == 1
 
 
 async def test_known_key_is_looked_up_without_waiting(verifier: Verifier, issuer: FakeIssuer) -> None:

@@ -72,6 +72,18 @@ async def test_a_million_verifiers_at_one_cursor_cost_one_building() -> None:
     assert CountedPicture.reads == 1
 
 
+async def test_answer_that_is_given_again_is_as_fresh_as_the_process() -> None:
+    """DESIGN 8: `as_of_age` is about knowing, not about writing. Once the head has moved, it counts from the writing."""
+    server = Server(3)
+    rules = await server.answers.rules_after(None)
+    await asyncio.sleep(0.1)  # it grows old
+    server.age = 0.01
+    assert await server.answers.rules_after(None) is rules
+    assert server.answers.age_of(rules) == 0.01
+    server.revoke()
+    assert server.answers.age_of(rules) >= 0.1
+
+
 async def test_other_work_goes_on_while_a_large_picture_is_written() -> None:
     """I6: the head of the feed must be confirmed meanwhile, and requests answered."""
     building = asyncio.create_task(Server(50_000).answers.rules_after(None))

@@ -71,13 +71,24 @@ def _create_engine(url: str) -> AsyncEngine:
         engine = create_async_engine(url, connect_args={"timeout": _BUSY_SECONDS})
         _prepare_sqlite(engine.sync_engine)
         return engine
+    return _create_postgresql_engine(url)
+
+
+def _create_postgresql_engine(url: str) -> AsyncEngine:
+    from identity.store.sql.postgresql import STATEMENT_SECONDS, ImpatientConnection
+
+    limit = STATEMENT_SECONDS * 1000
     return create_async_engine(
         url,
         pool_size=5,
         max_overflow=5,
         pool_timeout=_BUSY_SECONDS,
         pool_pre_ping=True,
-        connect_args={"connect_timeout": _BUSY_SECONDS, "options": "-c statement_timeout=5000 -c lock_timeout=5000"},
+        connect_args={
+            "async_creator_fn": ImpatientConnection.connect,
+            "connect_timeout": _BUSY_SECONDS,
+            "options": f"-c statement_timeout={limit} -c lock_timeout={limit}",
+        },
     )
 
 
