@@ -122,6 +122,8 @@ FEED_MAX_AGE: Final = 2.0
 FEED_METADATA: Final = "revocation_feed_endpoint"
 """Name of the feed's address in the authorization server metadata."""
 
+COLUMNS: Final = "columns"
+"""Value of the parameter `form` that asks for rules in columns."""
 
 INTROSPECTION_METADATA: Final = "introspection_endpoint"
 """Name of the address where a single token is asked about while the feed is silent (RFC 7662, RFC 8414 section 2)."""

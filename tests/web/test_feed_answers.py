@@ -7,12 +7,14 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from identity.feed.picture import Picture
 from identity.feed.rules import Head, NumberedRule
+from identity.verifier.feed_answers import read_answer
+from identity.verifier.rule_columns import split
 from identity.web.feed_answers import FeedAnswers
 
 
@@ -21,7 +23,7 @@ class CountedPicture(Picture):
 
     reads = 0
 
-    def since(self, seq: int, now: float) -> list[NumberedRule]:
+    def since(self, seq: int, now: float) -> Iterator[NumberedRule]:
         CountedPicture.reads += 1
         return super().since(seq, now)
 
@@ -109,3 +111,47 @@ async def test_an_older_picture_is_not_given_out_as_if_it_were_new() -> None:
     assert (first.head.seq, second.head.seq) == (10, 11)
     server.picture = picture_of([1], epoch="e2")
     assert (await server.answers.rules_after(None)).head == Head("e2", 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2_000, 2_001, 10_000])
+async def test_columns_tell_the_same_rules_as_rows(count: int) -> None:
+    """DESIGN 8: as our own verifier reads them."""
+    server = Server(count)
+    for _ in range(3):
+        server.picture.apply(NumberedRule(server.picture.head.seq + 1, "kid", os.urandom(16), False, None))
+        server.revoke()
+    for cursor in (None, Head("e1", count // 2)):
+        rest = b'"epoch":"e1","seq":99999,"snapshot":true,"as_of_age":0,"jwks_version":"x"}'
+        rows, columns = [
+            read_answer((await server.answers.rules_after(cursor, columns=form)).plain(rest)) for form in (False, True)
+        ]
+        told = {
+            (block.kind, number, digest)
+            for block in columns.columns
+            for number, digest in zip(block.numbers, split(block.digests), strict=True)
+        }
+        assert told == {(rule.kind, rule.seq, rule.digest) for rule in rows.rules}
+        assert len(told) == len(columns) == len(rows)
+        assert all(block.expires_at is None for block in columns.columns if block.kind == "kid")
+        assert columns.rules == rows.columns == ()
+
+
+async def test_no_rule_in_columns_expires_before_its_time() -> None:
+    """V12: they share the latest time of their block."""
+    server = Server(0)
+    for number, expires_at in enumerate((2_000_000_009, 2_000_000_005), 1):
+        server.picture.apply(NumberedRule(number, "jti", os.urandom(16), False, expires_at))
+    document = json.loads((await server.answers.rules_after(None, columns=True)).plain(b'"seq":1}'))
+    (block,) = document["columns"]
+    assert (block["expires_at"], block["seqs"]) == (2_000_000_009, [1, 1])
+
+
+async def test_each_form_is_built_once() -> None:
+    server = Server(5_000)
+    for _ in range(3):
+        rows, columns = [await server.answers.rules_after(None, columns=form) for form in (False, True)]
+        assert rows.text.startswith(b'{"rules":[[')
+        assert columns.text.startswith(b'{"columns":[{')
+    assert CountedPicture.reads == 2
+    assert len(columns.text) / 5_000 < 25
+    assert len(columns.compressed(b"}")) / 5_000 < 17
