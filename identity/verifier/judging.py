@@ -183,6 +183,6 @@ def check_revoked(picture: Picture, seen: Seen, audience: str) -> None:
         kinds, known = picture.kinds, seen.digests
         if known is None or known[0] is not kinds:
             known = seen.digests = kinds, token_digests(seen.token, audience, kinds)
-        if picture.revokes(seen.revision, known[1]):
+        if picture.rules.revokes(seen.revision, known[1]):
             raise InvalidToken(Refusal.REVOKED)
     seen.checked = version

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from identity.verifier.feed_answers import FeedAnswer, FeedOutOfStep
-from identity.verifier.profile import LEEWAY, RuleKind, rule_digest
+from identity.verifier.profile import LEEWAY, RuleKind, digest_after, rule_digest
 from identity.verifier.rule_columns import NEVER, RuleColumns, split
 from identity.verifier.token import VerifiedToken
 
@@ -16,6 +16,7 @@ _TIDY_SECONDS: Final = 60
 
 _TOKEN, _GRANT, _SESSION, _SUBJECT = RuleKind.TOKEN, RuleKind.GRANT, RuleKind.SESSION, RuleKind.SUBJECT
 _CLIENT, _AUDIENCE_SCOPE, _EVERYTHING = RuleKind.CLIENT, RuleKind.AUDIENCE_SCOPE, RuleKind.EVERYTHING
+_A_TOKEN, _A_GRANT, _A_SESSION, _A_SUBJECT = (f"{kind}\0".encode() for kind in (_TOKEN, _GRANT, _SESSION, _SUBJECT))
 
 ALL_KINDS: Final = frozenset[str](RuleKind)
 
@@ -37,13 +38,13 @@ def token_digests(token: VerifiedToken, audience: str, kinds: frozenset[str] = A
     its spelling). Hashing a name takes longer than looking for it, so those of no use are left out."""
     digests = []
     if _GRANT in kinds and token.grant_id is not None:
-        digests.append(rule_digest(_GRANT, token.grant_id))
+        digests.append(digest_after(_A_GRANT, token.grant_id))
     if _TOKEN in kinds:
-        digests.append(rule_digest(_TOKEN, token.token_id))
+        digests.append(digest_after(_A_TOKEN, token.token_id))
     if _SUBJECT in kinds:
-        digests.append(rule_digest(_SUBJECT, token.subject))
+        digests.append(digest_after(_A_SUBJECT, token.subject))
     if _SESSION in kinds and token.session_id is not None:
-        digests.append(rule_digest(_SESSION, token.session_id))
+        digests.append(digest_after(_A_SESSION, token.session_id))
     if _CLIENT in kinds:
         digests.append(shared_digest(_CLIENT, token.client_id))
     if _EVERYTHING in kinds:
@@ -89,29 +90,25 @@ class LiveRules:
 
 
 class Picture:
-    """The live rules. `version` changes after every change: whoever read it before the rest can only look once too often."""
+    """The live rules, and for whoever asks about a token: `rules`, the `kinds` of which there may be one, the highest number
+    any ever had (`head`). `version` changes after every change: whoever read it before the rest, and then `head`, `kinds` and
+    `rules` in this order, can only look once too often. They are attributes, because the asking takes no longer than a call.
+    """
 
     def __init__(self, withdraw: Callable[[bytes], None]) -> None:
         self._withdraw = withdraw
-        self._rules = LiveRules()
+        self._known = LiveRules()
         self._tidied_at = float("-inf")
         self.epoch: str | None = None
         self.seq = 0
+        self.rules = self._known.columns
+        self.kinds = self._known.kinds
+        self.head = 0
         self.version = 0
         self.unknown_kinds = 0
 
     def __len__(self) -> int:
-        return len(self._rules.columns)
-
-    @property
-    def head(self) -> int:
-        """The highest number any rule ever had."""
-        return self._rules.head
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of which there may be a rule."""
-        return self._rules.kinds
+        return len(self.rules)
 
     @property
     def cursor(self) -> str | None:
@@ -125,7 +122,7 @@ class Picture:
 
     def after(self, answer: FeedAnswer) -> LiveRules:
         """Returns what `apply` would make of the rules, for a large answer: another thread may take its time over it."""
-        return LiveRules.after(answer, self._rules)
+        return LiveRules.after(answer, self._known)
 
     def apply(self, answer: FeedAnswer, now: float, made: LiveRules | None = None) -> None:
         """Takes an answer over, or raises `FeedOutOfStep` and changes nothing. `now` is wall-clock time, for expiry; `made` is
@@ -142,10 +139,8 @@ class Picture:
         if made is None and answer.snapshot:
             made = self.after(answer)
         if made is None:
-            self._rules.add(answer)
-        else:
-            self._rules = made  # in one step: another thread must never meet a picture that is half told
-        self._note_change(changed=made is not None or len(answer) > 0)
+            self._known.add(answer)
+        self._become(made or self._known, changed=made is not None or len(answer) > 0)
         self.epoch, self.seq = answer.epoch, answer.seq
         self._forget_expired(now)
 
@@ -153,30 +148,33 @@ class Picture:
         """Returns a copy of all that is known; nothing when it does not stand at a cursor."""
         if self.epoch is None:
             return None
-        return PictureState(self.epoch, self.seq, self._rules.columns.without_first(0))
+        return PictureState(self.epoch, self.seq, self.rules.without_first(0))
 
     def resume(self, state: PictureState, now: float) -> None:
         """Goes on from where an earlier process was. `now` is wall-clock time, for expiry."""
         columns = state.rules.without_first(0)
-        self._rules = LiveRules(columns, max(columns.numbers, default=0), ALL_KINDS)
-        self._note_change(changed=True)
+        self._become(LiveRules(columns, max(columns.numbers, default=0), ALL_KINDS), changed=True)
         self.epoch, self.seq = state.epoch, state.seq
         self._forget_expired(now)
 
     def revokes(self, revision: int, digests: Iterable[bytes]) -> bool:
         """Tells whether a rule newer than `revision` names one of `digests`."""
-        return self._rules.columns.revokes(revision, digests)
+        return self.rules.revokes(revision, digests)
 
-    def _note_change(self, changed: bool) -> None:
-        rules = self._rules
-        for digest in rules.withdrawn:
+    def _become(self, known: LiveRules, changed: bool) -> None:
+        """Shows what is known now, whole lists at a time: another thread must never meet a picture that is half told."""
+        for digest in known.withdrawn:
             self._withdraw(digest)
-        rules.withdrawn.clear()
-        self.unknown_kinds, rules.unknown_kinds = self.unknown_kinds + rules.unknown_kinds, 0
+        known.withdrawn.clear()
+        self.unknown_kinds, known.unknown_kinds = self.unknown_kinds + known.unknown_kinds, 0
+        self._known = known
+        self.rules = known.columns
+        self.kinds = known.kinds
+        self.head = known.head
         self.version += changed
 
     def _forget_expired(self, now: float) -> None:
         """Drops rules whose last token has died here too: our clock may be ahead of the issuer's."""
         if abs(now - self._tidied_at) >= _TIDY_SECONDS:
             self._tidied_at = now
-            self._rules.columns = self._rules.columns.living(now - 2 * LEEWAY)
+            self.rules = self._known.columns = self._known.columns.living(now - 2 * LEEWAY)

@@ -1,4 +1,4 @@
-"""A million rules in 40 bytes each: not an object for every rule, but a column for everything that is known of all.
+"""A million rules in some 50 bytes each: not an object for every rule, but a column for everything that is known of all.
 
 The list is in the order in which rules came. Beside it stands an index by digest, a hash table in two columns: `heads` has for
 each slot the place of the newest rule there, `links` has for each rule the place of the one before it in its slot. Places
@@ -33,7 +33,7 @@ class RuleColumns:
     __slots__ = ("_digests", "_gone", "_heads", "_links", "expiries", "numbers")
 
     def __init__(self, expected: int = 0) -> None:
-        slots = max(_FEWEST_SLOTS, 1 << (2 * expected - 1).bit_length() if expected else 0)
+        slots = max(_FEWEST_SLOTS, 1 << (4 * expected - 1).bit_length() if expected else 0)
         self._heads = array("I", bytes(4 * slots))
         self._links = array("I")
         self._gone = 0
@@ -88,23 +88,25 @@ class RuleColumns:
         self._heads[slot] = self._gone + len(self._links)
 
     def _make_room(self, count: int) -> None:
-        """Sees to it that there are twice as many slots as rules.
+        """Sees to it that there are four times as many slots as rules: a name that nobody revoked then meets nobody, as a rule.
 
         Of twice the slots each pair begins with what stood in one: old chains are longer than they need be until their rules
         expire, but nobody has to wait until a million rules have found new places.
         """
-        while 2 * (len(self._links) + count) > len(self._heads):
+        while 4 * (len(self._links) + count) > len(self._heads):
             self._heads = self._heads + self._heads
 
     def revokes(self, revision: int, digests: Iterable[bytes]) -> bool:
         """Tells whether a rule with a number above `revision` names one of `digests`."""
-        heads, gone, numbers = self._heads, self._gone, self.numbers
+        heads, gone, numbers, known = self._heads, self._gone, self.numbers, self._digests
         mask = len(heads) - 1
         for digest in digests:
             place = heads[hash(digest) & mask]
             while place > gone:
                 index = place - gone - 1
-                if numbers[index] > revision and self._digests.startswith(digest, index * DIGEST_BYTES):
+                start = index * DIGEST_BYTES
+                # One byte tells most strangers apart, in half the time of a comparison.
+                if known[start] == digest[0] and numbers[index] > revision and known.startswith(digest, start):
                     return True
                 place = self._links[index]
         return False
@@ -147,7 +149,7 @@ class RuleColumns:
     def without_first(self, count: int) -> RuleColumns:
         """Returns the same rules without the oldest `count`, which takes some milliseconds for a million: nothing is moved
         but whole columns. With 0 it is a copy."""
-        if self._gone > _LAST_PLACE or 64 * (len(self) - count) < len(self._heads):
+        if self._gone > _LAST_PLACE or 256 * (len(self) - count) < len(self._heads):
             return self._anew(count)
         rest = RuleColumns()
         rest._heads, rest._gone = self._heads[:], self._gone + count

@@ -88,14 +88,15 @@ class FeedAnswers:
     async def _build(self, cursor: Head | None, columns: bool) -> Rules:
         picture, complete_at = self._picture(), time.monotonic() - self._age()
         head, rules = picture.head, picture.since(cursor.seq if cursor else 0, time.time())
-        compressor, plain, deflated = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytearray(), bytearray()
+        compressor, plain, deflated, checksum = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytearray(), bytearray(), 0
         for piece in _pieces(rules, columns):
             plain += piece
             deflated += compressor.compress(piece)
+            checksum = zlib.crc32(piece, checksum)
             if len(plain) > _TURN_BYTES:
                 await asyncio.sleep(0)
         deflated += compressor.flush(zlib.Z_FULL_FLUSH)
-        return Rules(head, complete_at, bytes(plain), bytes(deflated), zlib.crc32(plain))
+        return Rules(head, complete_at, bytes(plain), bytes(deflated), checksum)
 
 
 def _pieces(rules: Iterator[NumberedRule], columns: bool) -> Iterator[bytes]:
@@ -109,7 +110,7 @@ def _pieces(rules: Iterator[NumberedRule], columns: bool) -> Iterator[bytes]:
 
 
 def _rows(rules: list[NumberedRule]) -> list[object]:
-    return [[rule.seq, rule.kind, _digests([rule]), rule.expires_at] for rule in rules]
+    return [(rule.seq, rule.kind, _digests([rule]), rule.expires_at) for rule in rules]
 
 
 def _blocks(rules: list[NumberedRule]) -> list[object]:
