@@ -13,7 +13,18 @@ from pathlib import Path
 
 import structlog
 
-from benchmarks import against_peer, families, footprint, hotspots, issuing, logins, machine, protecting, verifying
+from benchmarks import (
+    against_peer,
+    families,
+    footprint,
+    hotspots,
+    issuing,
+    logins,
+    machine,
+    protecting,
+    revocations,
+    verifying,
+)
 from benchmarks.identity_server import IdentityServer
 from benchmarks.table import Row, print_table
 
@@ -56,6 +67,7 @@ def _groups(many: int) -> dict[str, Measure]:
         "peer": against_peer.measure,
         "jwks": issuing.jwks,
         "verify": verifying.measure,
+        "revocations": revocations.measure,
         "protected": protecting.measure,
         "logins": logins.measure,
         "footprint": footprint.measure,

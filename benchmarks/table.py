@@ -28,6 +28,11 @@ def megabytes(value: float) -> str:
     return f"{value / 1e6:.0f} MB"
 
 
+def milliseconds(value: float) -> str:
+    """Seconds as ms."""
+    return f"{value * 1e3:.0f} ms"
+
+
 def plain_bytes(value: float) -> str:
     """Bytes as B."""
     return f"{value:.0f} B"

@@ -20,7 +20,7 @@ OURS: dict[str, set[str]] = {
     "identity.models": set(),
     "identity.tokens": {"identity.keyring", "identity.verifier.profile"},
     "identity.keyring": {"identity.tokens", "identity.verifier.profile"},
-    "identity.feed": {"identity.verifier.profile"},
+    "identity.feed": {"identity.verifier.profile", "identity.verifier.rule_columns"},
     "identity.accounts": {"identity.models", "identity.verifier.profile"},
     "identity.oauth": {
         "identity.accounts",

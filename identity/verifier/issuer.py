@@ -122,8 +122,7 @@ class IssuerClient:
         async with self._http.stream(method, address, data=form, headers=asked) as response:
             if response.status_code != 200:
                 raise FetchFailed(f"status {response.status_code}", response.status_code)
-            body = await _read(response, limit)
-        return Answer(_unpacked(body, response.headers.get("content-encoding", ""), limit), _max_age(response))
+            return Answer(await _read(response, limit), _max_age(response))
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -188,28 +187,33 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
 
 
 async def _read(response: httpx2.Response, limit: int) -> bytes:
-    body = bytearray()
+    """Returns the body, unpacked as it comes: a large one takes a while, in which others have their turn."""
+    unpack = _unpacker(response.headers.get("content-encoding", ""))
+    received, body = 0, bytearray()
     async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit:
+        # Never more than `limit` bytes come out, however few went in: a small answer may unpack to gigabytes.
+        received += len(chunk)
+        body += chunk if unpack is None else _unpacked(unpack, chunk, limit + 1 - len(body))
+        if max(received, len(body)) > limit:
             raise FetchFailed("the answer is too large")
+    if unpack is not None and not unpack.eof:
+        raise FetchFailed("the answer is cut off")
     return bytes(body)
 
 
-def _unpacked(body: bytes, encoding: str, limit: int) -> bytes:
+def _unpacker(encoding: str) -> zlib._Decompress | None:
     if not encoding or encoding.lower() == "identity":
-        return body
+        return None
     if encoding.lower() != "gzip":
         raise FetchFailed("the answer has an encoding nobody asked for")
-    # Never more than `limit` bytes come out, however few went in: a small answer may unpack to gigabytes.
-    unpacking = zlib.decompressobj(wbits=31)
+    return zlib.decompressobj(wbits=31)
+
+
+def _unpacked(unpack: zlib._Decompress, chunk: bytes, at_most: int) -> bytes:
     try:
-        unpacked = unpacking.decompress(body, limit + 1)
+        return unpack.decompress(chunk, at_most)
     except zlib.error as error:
         raise FetchFailed("the answer cannot be unpacked") from error
-    if len(unpacked) > limit or not unpacking.eof:
-        raise FetchFailed("the answer is too large or cut off")
-    return unpacked
 
 
 def _max_age(response: httpx2.Response) -> int | None:

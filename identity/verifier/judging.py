@@ -38,12 +38,13 @@ class Undecided(Exception):
 
 @dataclass(slots=True)
 class Seen:
-    """A token that was verified. `checked` is the version of the picture that last said it was not revoked."""
+    """A token that was verified. `checked` is the version of the picture that last said it was not revoked; `digests` are its
+    names, of those kinds of which that picture may have a rule."""
 
     token: VerifiedToken
     dead_at: float
     revision: int
-    digests: tuple[bytes, ...] | None = None
+    digests: tuple[frozenset[str], tuple[bytes, ...]] | None = None
     checked: int = -1
 
 
@@ -179,8 +180,9 @@ def check_revoked(picture: Picture, seen: Seen, audience: str) -> None:
     """Raises `InvalidToken` if a rule means this token. A token newer than every rule needs no look at any of them."""
     version = picture.version  # before the look: a rule that comes meanwhile has the token looked at once more
     if seen.revision < picture.head:
-        if seen.digests is None:
-            seen.digests = token_digests(seen.token, audience)
-        if picture.revokes(seen.revision, seen.digests):
+        kinds, known = picture.kinds, seen.digests
+        if known is None or known[0] is not kinds:
+            known = seen.digests = kinds, token_digests(seen.token, audience, kinds)
+        if picture.rules.revokes(seen.revision, known[1]):
             raise InvalidToken(Refusal.REVOKED)
     seen.checked = version

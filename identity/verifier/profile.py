@@ -6,10 +6,10 @@ does I/O or reads a clock.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zlib
 from enum import StrEnum
+from hashlib import sha256
 from typing import Final
 
 # --- The access token (RFC 9068) ---------------------------------------------------------------------------------
@@ -122,6 +122,8 @@ FEED_MAX_AGE: Final = 2.0
 FEED_METADATA: Final = "revocation_feed_endpoint"
 """Name of the feed's address in the authorization server metadata."""
 
+COLUMNS: Final = "columns"
+"""Value of the parameter `form` that asks for rules in columns."""
 
 INTROSPECTION_METADATA: Final = "introspection_endpoint"
 """Name of the address where a single token is asked about while the feed is silent (RFC 7662, RFC 8414 section 2)."""
@@ -150,4 +152,9 @@ def rule_digest(kind: RuleKind, *values: str) -> bytes:
     the values, joined by NUL (which none of them may contain), cut to 128 bits: too many to collide by accident, and a
     collision made on purpose can only revoke too much.
     """
-    return hashlib.sha256("\0".join((kind, *values)).encode()).digest()[:DIGEST_BYTES]
+    return sha256("\0".join((kind, *values)).encode()).digest()[:DIGEST_BYTES]
+
+
+def digest_after(beginning: bytes, value: str) -> bytes:
+    """Returns the `rule_digest` of a kind that was written out before, `b"jti\\0"`, and one value: a third faster."""
+    return sha256(beginning + value.encode()).digest()[:DIGEST_BYTES]

@@ -2,128 +2,113 @@
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64decode
-from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import pairwise
-from typing import Final, NamedTuple, TypeVar
+from typing import Final
 
-from identity.verifier.profile import DIGEST_BYTES, LEEWAY, RuleKind, rule_digest
+from identity.verifier.feed_answers import FeedAnswer, FeedOutOfStep
+from identity.verifier.profile import LEEWAY, RuleKind, digest_after, rule_digest
+from identity.verifier.rule_columns import NEVER, RuleColumns, split
 from identity.verifier.token import VerifiedToken
 
-_BUCKET_SECONDS: Final = 60
-_KINDS: Final = frozenset(RuleKind)
+_TIDY_SECONDS: Final = 60
 
-T = TypeVar("T")
+_TOKEN, _GRANT, _SESSION, _SUBJECT = RuleKind.TOKEN, RuleKind.GRANT, RuleKind.SESSION, RuleKind.SUBJECT
+_CLIENT, _AUDIENCE_SCOPE, _EVERYTHING = RuleKind.CLIENT, RuleKind.AUDIENCE_SCOPE, RuleKind.EVERYTHING
+_A_TOKEN, _A_GRANT, _A_SESSION, _A_SUBJECT = (f"{kind}\0".encode() for kind in (_TOKEN, _GRANT, _SESSION, _SUBJECT))
+
+ALL_KINDS: Final = frozenset[str](RuleKind)
 
 shared_digest = lru_cache(maxsize=4096)(rule_digest)
 """For what many tokens have in common: clients, and scopes of an audience."""
 
 
-class FeedRule(NamedTuple):
-    """One rule of an answer. `expires_at` in Unix seconds; absent: never."""
-
-    seq: int
-    kind: str
-    digest: bytes
-    expires_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class FeedAnswer:
-    """One answer of the feed. `as_of_age`: seconds since the answering server last confirmed that nothing is missing."""
-
-    epoch: str
-    seq: int
-    snapshot: bool
-    as_of_age: float
-    jwks_version: str
-    rules: tuple[FeedRule, ...]
-
-
 @dataclass(frozen=True, slots=True)
 class PictureState:
-    """All a picture knows, by digest: the number of its rule and when that expires (Unix seconds, infinite for never)."""
+    """All a picture knows, and the cursor at which it knows that."""
 
     epoch: str
     seq: int
-    numbers: dict[bytes, int]
-    expiry: dict[bytes, float]
+    rules: RuleColumns
 
 
-class FeedOutOfStep(ValueError):
-    """An answer is malformed or does not continue the picture: only a snapshot helps."""
-
-
-def read_answer(body: bytes) -> FeedAnswer:
-    """Returns a feed answer whose rules ascend, or raises `FeedOutOfStep`."""
-    try:
-        document = json.loads(body)
-        answer = FeedAnswer(
-            epoch=_typed(document["epoch"], str),
-            seq=_whole(document["seq"]),
-            snapshot=_typed(document["snapshot"], bool),
-            as_of_age=_age(document["as_of_age"]),
-            jwks_version=_typed(document["jwks_version"], str),
-            rules=tuple(_rule(*rule) for rule in _typed(document["rules"], list)),
-        )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise FeedOutOfStep(f"malformed answer ({type(error).__name__})") from error
-    numbers = [rule.seq for rule in answer.rules]
-    if any(later <= earlier for earlier, later in pairwise(numbers)):
-        raise FeedOutOfStep("rules out of order")
-    if numbers and numbers[-1] > answer.seq:
-        raise FeedOutOfStep("a rule is ahead of its answer")
-    return answer
-
-
-def token_digests(token: VerifiedToken, audience: str) -> tuple[bytes, ...]:
-    """Returns the names under which a rule may mean this token, for a service that is `audience` (V12: never its spelling)."""
-    digests = [
-        rule_digest(RuleKind.TOKEN, token.token_id),
-        rule_digest(RuleKind.SUBJECT, token.subject),
-        shared_digest(RuleKind.CLIENT, token.client_id),
-        shared_digest(RuleKind.EVERYTHING),
-    ]
-    if token.grant_id is not None:
-        digests.append(rule_digest(RuleKind.GRANT, token.grant_id))
-    if token.session_id is not None:
-        digests.append(rule_digest(RuleKind.SESSION, token.session_id))
-    digests.extend(shared_digest(RuleKind.AUDIENCE_SCOPE, audience, scope) for scope in token.scopes)
+def token_digests(token: VerifiedToken, audience: str, kinds: frozenset[str] = ALL_KINDS) -> tuple[bytes, ...]:
+    """Returns the names under which a rule of one of `kinds` may mean this token, for a service that is `audience` (V12: never
+    its spelling). Hashing a name takes longer than looking for it, so those of no use are left out."""
+    digests = []
+    if _GRANT in kinds and token.grant_id is not None:
+        digests.append(digest_after(_A_GRANT, token.grant_id))
+    if _TOKEN in kinds:
+        digests.append(digest_after(_A_TOKEN, token.token_id))
+    if _SUBJECT in kinds:
+        digests.append(digest_after(_A_SUBJECT, token.subject))
+    if _SESSION in kinds and token.session_id is not None:
+        digests.append(digest_after(_A_SESSION, token.session_id))
+    if _CLIENT in kinds:
+        digests.append(shared_digest(_CLIENT, token.client_id))
+    if _EVERYTHING in kinds:
+        digests.append(shared_digest(_EVERYTHING))
+    if _AUDIENCE_SCOPE in kinds:
+        digests.extend(shared_digest(_AUDIENCE_SCOPE, audience, scope) for scope in token.scopes)
     return tuple(digests)
 
 
-class Picture:
-    """The live rules by digest. `version` changes after every change; `head` is the highest number any rule ever had.
+@dataclass(slots=True)
+class LiveRules:
+    """Rules as they stand after some answer, and which keys that answer withdrew. `head` is the highest number of any of
+    them, `kinds` says of which kinds there may be one."""
 
-    A digest names its kind too, so rules of a kind this version does not know can stay: nothing will ever ask for them.
+    columns: RuleColumns = field(default_factory=RuleColumns)
+    head: int = 0
+    kinds: frozenset[str] = frozenset()
+    unknown_kinds: int = 0
+    withdrawn: list[bytes] = field(default_factory=list)
+
+    @classmethod
+    def after(cls, answer: FeedAnswer, before: LiveRules) -> LiveRules:
+        """Returns what `answer` makes of `before`, which nobody may change meanwhile. Any thread may ask for it."""
+        if answer.snapshot:
+            fresh = cls(RuleColumns(len(answer)))
+        else:
+            fresh = cls(before.columns.without_first(0), before.head, before.kinds)
+        fresh.add(answer)
+        return fresh
+
+    def add(self, answer: FeedAnswer) -> None:
+        """Adds all rules of an answer; those of a kind this version does not know can stay, for nothing will ask for them."""
+        for kind, expires_at, numbers, digests in answer.blocks():
+            if kind == RuleKind.KEY:
+                self.withdrawn += split(digests)
+                continue
+            self.columns.extend(digests, numbers, NEVER if expires_at is None else expires_at)
+            if kind not in self.kinds:
+                self.kinds |= {kind}
+            if kind not in ALL_KINDS:
+                self.unknown_kinds += len(numbers)
+            self.head = max(self.head, numbers[-1])
+
+
+class Picture:
+    """The live rules, and for whoever asks about a token: `rules`, the `kinds` of which there may be one, the highest number
+    any ever had (`head`). `version` changes after every change: whoever read it before the rest, and then `head`, `kinds` and
+    `rules` in this order, can only look once too often. They are attributes, because the asking takes no longer than a call.
     """
 
     def __init__(self, withdraw: Callable[[bytes], None]) -> None:
         self._withdraw = withdraw
-        self._numbers: dict[bytes, int] = {}
-        self._expiry: dict[bytes, float] = {}
-        self._buckets: defaultdict[int, list[bytes]] = defaultdict(list)
-        self._oldest_bucket = 0
+        self._known = LiveRules()
+        self._tidied_at = float("-inf")
         self.epoch: str | None = None
         self.seq = 0
+        self.rules = self._known.columns
+        self.kinds = self._known.kinds
         self.head = 0
         self.version = 0
         self.unknown_kinds = 0
 
-    @classmethod
-    def of(cls, rules: tuple[FeedRule, ...]) -> tuple[Picture, list[bytes]]:
-        """Returns a picture of nothing but `rules`, and the keys they withdraw. Any thread may make it: nothing is shared."""
-        withdrawn: list[bytes] = []
-        fresh = cls(withdrawn.append)
-        fresh._add(rules)
-        return fresh, withdrawn
-
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.rules)
 
     @property
     def cursor(self) -> str | None:
@@ -135,24 +120,27 @@ class Picture:
         """Has the next answer be a snapshot. What is known to be revoked stays so until then."""
         self.epoch = None
 
-    def apply(self, answer: FeedAnswer, now: float, made: tuple[Picture, list[bytes]] | None = None) -> None:
+    def after(self, answer: FeedAnswer) -> LiveRules:
+        """Returns what `apply` would make of the rules, for a large answer: another thread may take its time over it."""
+        return LiveRules.after(answer, self._known)
+
+    def apply(self, answer: FeedAnswer, now: float, made: LiveRules | None = None) -> None:
         """Takes an answer over, or raises `FeedOutOfStep` and changes nothing. `now` is wall-clock time, for expiry; `made` is
-        what `of` made of the rules of a snapshot, if somebody did already.
+        what `after` made of it, if somebody asked already.
 
         Numbers may be missing between rules (expired ones are not sent, some concern servers only), but an answer to a
         cursor can only hold rules above it.
         """
-        if not answer.snapshot and (answer.epoch != self.epoch or answer.seq < self.seq):
-            raise FeedOutOfStep("the answer does not continue the picture")
-        if not answer.snapshot and answer.rules and answer.rules[0].seq <= self.seq:
-            raise FeedOutOfStep("a rule was sent twice")
-        if answer.snapshot:
-            fresh, withdrawn = made or Picture.of(answer.rules)
-            for digest in withdrawn:
-                self._withdraw(digest)
-            self._become(fresh)
-        else:
-            self._add(answer.rules)
+        if not answer.snapshot:
+            if answer.epoch != self.epoch or answer.seq < self.seq:
+                raise FeedOutOfStep("the answer does not continue the picture")
+            if (first := answer.first) is not None and first <= self.seq:
+                raise FeedOutOfStep("a rule was sent twice")
+        if made is None and answer.snapshot:
+            made = self.after(answer)
+        if made is None:
+            self._known.add(answer)
+        self._become(made or self._known, changed=made is not None or len(answer) > 0)
         self.epoch, self.seq = answer.epoch, answer.seq
         self._forget_expired(now)
 
@@ -160,80 +148,33 @@ class Picture:
         """Returns a copy of all that is known; nothing when it does not stand at a cursor."""
         if self.epoch is None:
             return None
-        return PictureState(self.epoch, self.seq, dict(self._numbers), dict(self._expiry))
+        return PictureState(self.epoch, self.seq, self.rules.without_first(0))
 
     def resume(self, state: PictureState, now: float) -> None:
         """Goes on from where an earlier process was. `now` is wall-clock time, for expiry."""
-        fresh = Picture(self._withdraw)
-        for digest, number in state.numbers.items():
-            fresh._note(digest, number, state.expiry.get(digest, 0.0))
-        self._become(fresh)
+        columns = state.rules.without_first(0)
+        self._become(LiveRules(columns, max(columns.numbers, default=0), ALL_KINDS), changed=True)
         self.epoch, self.seq = state.epoch, state.seq
         self._forget_expired(now)
 
     def revokes(self, revision: int, digests: Iterable[bytes]) -> bool:
         """Tells whether a rule newer than `revision` names one of `digests`."""
-        numbers = self._numbers
-        return any(numbers.get(digest, 0) > revision for digest in digests)
+        return self.rules.revokes(revision, digests)
 
-    def _become(self, fresh: Picture) -> None:
-        """Replaces everything in one step: another thread must never meet a picture that is half told."""
-        self._numbers, self._expiry, self._buckets = fresh._numbers, fresh._expiry, fresh._buckets
-        self.head = fresh.head
-        self.unknown_kinds += fresh.unknown_kinds
-        self.version += 1
-
-    def _add(self, rules: tuple[FeedRule, ...]) -> None:
-        for rule in rules:
-            if rule.kind == RuleKind.KEY:
-                self._withdraw(rule.digest)
-                continue
-            self.unknown_kinds += rule.kind not in _KINDS
-            self._note(rule.digest, rule.seq, float("inf") if rule.expires_at is None else rule.expires_at)
-        self.version += bool(rules)
-
-    def _note(self, digest: bytes, number: int, expiry: float) -> None:
-        self._numbers[digest] = number
-        if expiry > self._expiry.get(digest, 0):
-            self._expiry[digest] = expiry
-            if expiry != float("inf"):
-                self._buckets[int(expiry) // _BUCKET_SECONDS].append(digest)
-        self.head = max(self.head, number)
+    def _become(self, known: LiveRules, changed: bool) -> None:
+        """Shows what is known now, whole lists at a time: another thread must never meet a picture that is half told."""
+        for digest in known.withdrawn:
+            self._withdraw(digest)
+        known.withdrawn.clear()
+        self.unknown_kinds, known.unknown_kinds = self.unknown_kinds + known.unknown_kinds, 0
+        self._known = known
+        self.rules = known.columns
+        self.kinds = known.kinds
+        self.head = known.head
+        self.version += changed
 
     def _forget_expired(self, now: float) -> None:
         """Drops rules whose last token has died here too: our clock may be ahead of the issuer's."""
-        dead_until = now - 2 * LEEWAY
-        bucket = int(dead_until) // _BUCKET_SECONDS
-        if bucket <= self._oldest_bucket:
-            return
-        self._oldest_bucket = bucket
-        for number in [number for number in self._buckets if number < bucket]:
-            for digest in self._buckets.pop(number):
-                if self._expiry.get(digest, dead_until) < dead_until:
-                    del self._expiry[digest], self._numbers[digest]
-
-
-def _rule(seq: object, kind: object, digest: object, expires_at: object, *_: object) -> FeedRule:
-    encoded = _typed(digest, str)
-    raw = urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-    if len(raw) != DIGEST_BYTES:
-        raise ValueError("digest has another length")
-    return FeedRule(_whole(seq), _typed(kind, str), raw, None if expires_at is None else _whole(expires_at))
-
-
-def _typed(value: object, kind: type[T]) -> T:
-    if not isinstance(value, kind):
-        raise TypeError(f"not a {kind.__name__}")
-    return value
-
-
-def _whole(value: object) -> int:
-    if value.__class__ is not int or value < 0:
-        raise TypeError("not a whole number")
-    return value
-
-
-def _age(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise TypeError("not an age")
-    return float(value)
+        if abs(now - self._tidied_at) >= _TIDY_SECONDS:
+            self._tidied_at = now
+            self.rules = self._known.columns = self._known.columns.living(now - 2 * LEEWAY)

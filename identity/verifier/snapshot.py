@@ -22,6 +22,7 @@ from identity.verifier.compact import strict_json_object
 from identity.verifier.profile import DIGEST_BYTES
 from identity.verifier.public_keys import read_jwks, write_jwks
 from identity.verifier.revocations import PictureState
+from identity.verifier.rule_columns import NEVER, RuleColumns, split
 
 MAX_SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
 
@@ -164,10 +165,14 @@ def _body(snapshot: Snapshot) -> bytes:
 
 
 def _written(state: PictureState) -> dict[str, object]:
-    """Columns instead of rows: half the size, and read without the depth of the brackets having to be counted."""
-    ends = [state.expiry.get(digest, 0.0) for digest in state.numbers]
-    expiries = [None if end == float("inf") else int(end) for end in ends]
-    columns = {"digests": _joined(state.numbers), "numbers": list(state.numbers.values()), "expiries": expiries}
+    """Columns instead of rows: half the size, and read without the depth of the brackets having to be counted. A name has
+    its newest number, and stays as long as the last rule about it."""
+    known: dict[bytes, tuple[int, int]] = {}
+    for digest, number, expiry in state.rules:
+        before = known.get(digest, (0, 0))
+        known[digest] = max(number, before[0]), max(expiry, before[1])
+    expiries = [None if expiry == NEVER else expiry for _, expiry in known.values()]
+    columns = {"digests": _joined(known), "numbers": [number for number, _ in known.values()], "expiries": expiries}
     return {"epoch": state.epoch, "seq": state.seq, **columns}
 
 
@@ -186,14 +191,13 @@ def _picture(value: object) -> KnownPicture | None:
     digests, numbers, expiries = _digests(members["digests"]), _list(members["numbers"]), _list(members["expiries"])
     if not isinstance(epoch, str) or len({len(digests), len(set(digests)), len(numbers), len(expiries)}) != 1:
         raise ValueError("columns of different length, a digest twice, or no epoch")
-    known = {digest: _whole(number) for digest, number in zip(digests, numbers, strict=True)}
-    if max(known.values(), default=0) > seq:
+    known = [_whole(number) for number in numbers]
+    if max(known, default=0) > seq:
         raise ValueError("a rule is ahead of the picture")
-    expiry = {
-        digest: float("inf") if each is None else float(_whole(each))
-        for digest, each in zip(digests, expiries, strict=True)
-    }
-    return KnownPicture(_moment(members["at"]), PictureState(epoch, seq, known, expiry))
+    ends = [NEVER if each is None else min(_whole(each), NEVER) for each in expiries]
+    return KnownPicture(
+        _moment(members["at"]), PictureState(epoch, seq, RuleColumns.of(b"".join(digests), known, ends))
+    )
 
 
 def _joined(digests: Iterable[bytes]) -> str:
@@ -206,7 +210,7 @@ def _digests(value: object) -> list[bytes]:
     data = b64decode(value, validate=True)
     if len(data) % DIGEST_BYTES:
         raise ValueError("cut off")
-    return [data[start : start + DIGEST_BYTES] for start in range(0, len(data), DIGEST_BYTES)]
+    return list(split(data))
 
 
 def _object(value: object) -> dict[str, object]:

@@ -16,7 +16,7 @@ from identity.feed.rules import Head
 from identity.feed.stores import StoreUnavailableError
 from identity.oauth.errors import InvalidRequest
 from identity.oauth.registry import ProtectedResource
-from identity.verifier.profile import FEED_MAX_AGE, FEED_MAX_WAIT, MAX_PUBLISHED_KEYS
+from identity.verifier.profile import COLUMNS, FEED_MAX_AGE, FEED_MAX_WAIT, MAX_PUBLISHED_KEYS
 from identity.web.errors import NO_STORE
 from identity.web.feed_answers import FeedAnswers
 from identity.web.forms import read_client_credentials
@@ -58,10 +58,12 @@ class _WaitingRoom:
 
 @dataclass(frozen=True, slots=True)
 class _Poll:
-    """What a verifier asks: everything after `cursor`, within `wait` seconds; and what it says of itself, for operators."""
+    """What a verifier asks: everything after `cursor`, within `wait` seconds, in rows or in `columns`; and what it says of
+    itself, for operators."""
 
     cursor: Head | None
     wait: float
+    columns: bool
     instance: str
     kids: tuple[str, ...]
     turn: int
@@ -74,6 +76,7 @@ class _Poll:
         return cls(
             cursor=_cursor(parameters.get("cursor")),
             wait=_wait(parameters.get("wait")),
+            columns=parameters.get("form") == COLUMNS,
             instance=instance if _NAME.fullmatch(instance) else "",
             kids=tuple(islice(kids, MAX_PUBLISHED_KEYS)),
             turn=int(turn) if _TURN.fullmatch(turn := parameters.get("turn", "")) else 0,
@@ -109,7 +112,7 @@ class FeedEndpoint:
                 await follower.wait_beyond(cursor, poll.wait)
         if follower.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
-        return await self._answer(cursor, _accepts_gzip(request))
+        return await self._answer(cursor, poll.columns, _accepts_gzip(request))
 
     async def _authenticate(self, request: Request) -> ProtectedResource | None:
         """Returns who asks; nobody in particular where strangers may ask, too."""
@@ -129,12 +132,12 @@ class FeedEndpoint:
         head = self._services.follower.picture.head
         return cursor.epoch == head.epoch and cursor.seq > head.seq
 
-    async def _answer(self, cursor: Head | None, is_packed: bool) -> Response:
+    async def _answer(self, cursor: Head | None, columns: bool, is_packed: bool) -> Response:
         """Returns the rules after `cursor`, or the whole picture where the cursor belongs to another history."""
         head = self._services.follower.picture.head
         if cursor is not None and (cursor.epoch != head.epoch or self._is_ahead(cursor)):
             cursor = None
-        rules = await self._answers.rules_after(cursor)
+        rules = await self._answers.rules_after(cursor, columns=columns)
         envelope = {
             "epoch": rules.head.epoch,
             "seq": rules.head.seq,

@@ -13,14 +13,19 @@ import json
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 from identity.feed.picture import Picture
 from identity.feed.rules import Head, NumberedRule
 
 _RULES_IN_A_TURN = 2_000
 """Takes a few milliseconds."""
+
+_TURN_BYTES = 40_000
+"""A longer answer is written a turn at a time."""
 
 _REUSE_SECONDS = 1.0
 """How long a whole picture may be given out although the head has moved: its reader asks for the rest at once."""
@@ -54,20 +59,22 @@ class Rules:
 
 
 class FeedAnswers:
-    """Keeps the rules' part for each cursor. `age` tells how long ago this process last knew that it had seen everything."""
+    """Keeps the rules' part for each cursor, in each form that is asked for: rows, or columns. `age` tells how long ago this
+    process last knew that it had seen everything."""
 
     def __init__(self, picture: Callable[[], Picture], age: Callable[[], float]) -> None:
         self._picture = picture
         self._age = age
-        self._built: dict[Head | None, asyncio.Task[Rules]] = {}
+        self._built: dict[tuple[Head | None, bool], asyncio.Task[Rules]] = {}
 
-    async def rules_after(self, cursor: Head | None) -> Rules:
+    async def rules_after(self, cursor: Head | None, *, columns: bool = False) -> Rules:
         """Returns every live rule after `cursor`, or all of them. A caller that is cancelled leaves the others their answer."""
-        task = self._built.get(cursor)
+        task = self._built.get((cursor, columns))
         if task is None or not self._is_good(task, cursor):
             if len(self._built) >= _MAX_KEPT:
                 self._built.clear()
-            task = self._built[cursor] = asyncio.get_running_loop().create_task(self._build(cursor))
+            task = asyncio.get_running_loop().create_task(self._build(cursor, columns))
+            self._built[cursor, columns] = task
         return await asyncio.shield(task)
 
     def age_of(self, rules: Rules) -> float:
@@ -84,27 +91,46 @@ class FeedAnswers:
         is_young = cursor is None and time.monotonic() - rules.complete_at < _REUSE_SECONDS
         return rules.head == head or (is_young and rules.head.epoch == head.epoch)
 
-    async def _build(self, cursor: Head | None) -> Rules:
+    async def _build(self, cursor: Head | None, columns: bool) -> Rules:
         picture, complete_at = self._picture(), time.monotonic() - self._age()
         head, rules = picture.head, picture.since(cursor.seq if cursor else 0, time.time())
-        compressor, plain, deflated = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytearray(), bytearray()
-        for piece in _pieces(rules):
+        compressor, plain, deflated, checksum = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytearray(), bytearray(), 0
+        for piece in _pieces(rules, columns):
             plain += piece
             deflated += compressor.compress(piece)
-            if len(rules) > _RULES_IN_A_TURN:
+            checksum = zlib.crc32(piece, checksum)
+            if len(plain) > _TURN_BYTES:
                 await asyncio.sleep(0)
         deflated += compressor.flush(zlib.Z_FULL_FLUSH)
-        return Rules(head, complete_at, bytes(plain), bytes(deflated), zlib.crc32(plain))
+        return Rules(head, complete_at, bytes(plain), bytes(deflated), checksum)
 
 
-def _pieces(rules: Sequence[NumberedRule]) -> Iterator[bytes]:
-    yield b'{"rules":['
-    for start in range(0, len(rules), _RULES_IN_A_TURN):
-        some = [_wire(rule) for rule in rules[start : start + _RULES_IN_A_TURN]]
-        yield (b"," if start else b"") + json.dumps(some, separators=(",", ":")).encode()[1:-1]
+def _pieces(rules: Iterator[NumberedRule], columns: bool) -> Iterator[bytes]:
+    written = _blocks if columns else _rows
+    yield b'{"columns":[' if columns else b'{"rules":['
+    separator = b""
+    while some := list(islice(rules, _RULES_IN_A_TURN)):
+        yield separator + json.dumps(written(some), separators=(",", ":")).encode()[1:-1]
+        separator = b","
     yield b"],"
 
 
-def _wire(rule: NumberedRule) -> list[object]:
-    digest = base64.urlsafe_b64encode(rule.digest).rstrip(b"=").decode()
-    return [rule.seq, rule.kind, digest, rule.expires_at]
+def _rows(rules: list[NumberedRule]) -> list[object]:
+    return [(rule.seq, rule.kind, _digests([rule]), rule.expires_at) for rule in rules]
+
+
+def _blocks(rules: list[NumberedRule]) -> list[object]:
+    """One for each kind: numbers as differences, digests joined, and for all of them the time when the last one expires."""
+    alike: defaultdict[tuple[str, bool], list[NumberedRule]] = defaultdict(list)
+    for rule in rules:
+        alike[rule.kind, rule.expires_at is None].append(rule)
+    blocks: list[object] = []
+    for (kind, is_lasting), some in alike.items():
+        seqs = [some[0].seq, *(later.seq - earlier.seq for earlier, later in pairwise(some))]
+        expires_at = None if is_lasting else max(rule.expires_at or 0 for rule in some)
+        blocks.append({"kind": kind, "expires_at": expires_at, "seqs": seqs, "digests": _digests(some)})
+    return blocks
+
+
+def _digests(rules: list[NumberedRule]) -> str:
+    return base64.urlsafe_b64encode(b"".join(rule.digest for rule in rules)).rstrip(b"=").decode()

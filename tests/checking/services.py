@@ -26,8 +26,8 @@ from jwt import PyJWK
 
 from identity.verifier.compact import split, strict_json_object, to_bytes
 from identity.verifier.errors import InvalidToken
+from identity.verifier.feed_answers import read_answer
 from identity.verifier.profile import rule_digest
-from identity.verifier.revocations import read_answer
 
 AUDIENCE = "https://orders.example"
 SCOPE = "orders:read"

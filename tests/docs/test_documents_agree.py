@@ -16,8 +16,8 @@ from identity.cli.commands import app as command_line
 from identity.oauth.errors import OAuthError
 from identity.settings import _SECRETS as SECRETS
 from identity.settings import PREFIX, Settings
+from identity.verifier.feed_answers import read_answer
 from identity.verifier.profile import rule_digest
-from identity.verifier.revocations import read_answer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "keys/README.md", *sorted(ROOT.glob("docs/**/*.md"))]
@@ -166,7 +166,8 @@ def room_of(module: str) -> str:
         return parts[0]
     if parts[1] == "store":
         return ".".join(parts[1:3])
-    return "verifier.profile" if module == "identity.verifier.profile" else parts[1]
+    shared = {"identity.verifier.profile", "identity.verifier.rule_columns"}
+    return ".".join(parts[1:]) if module in shared else parts[1]
 
 
 def imports_of(path: Path) -> set[str]:
@@ -190,7 +191,7 @@ def arrows() -> dict[str, set[str]]:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         if "migrations" in path.parts or module in ("identity", "identity.store"):
             continue
-        room = room_of(module).removesuffix(".profile")
+        room = "verifier" if module.startswith("identity.verifier.") else room_of(module)
         targets = {room_of(name) for name in imports_of(path) if name.count(".")}
         found.setdefault(room, set()).update(target for target in targets if target.partition(".")[0] != room)
     return found

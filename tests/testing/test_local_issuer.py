@@ -14,7 +14,7 @@ import pytest
 from identity.testing import LocalIssuer
 from identity.testing.issuer import FEED_PATH, JWKS_PATH
 from identity.verifier import ANONYMOUS, InvalidToken, KeysUnavailable, Verifier
-from identity.verifier.revocations import read_answer
+from identity.verifier.feed_answers import read_answer
 
 AUDIENCE = "https://orders.example"
 

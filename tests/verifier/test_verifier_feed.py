@@ -13,6 +13,7 @@ from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, Signi
 
 from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, feed
 from identity.verifier.profile import RuleKind
+from identity.verifier.revocations import Picture
 
 Make = Callable[..., Verifier]
 Eventually = Callable[..., Awaitable[None]]
@@ -287,10 +288,10 @@ async def test_requests_go_on_while_a_huge_picture_is_read(
     """DESIGN 8: reading a million rules takes seconds, and verifying must not wait for it. Here it takes until it is let."""
     reading, gate, read_large = threading.Event(), threading.Event(), feed._read_large
 
-    def read_when_let(body: bytes) -> object:
+    def read_when_let(body: bytes, picture: Picture) -> object:
         reading.set()
         assert gate.wait(20)
-        return read_large(body)
+        return read_large(body, picture)
 
     monkeypatch.setattr(feed, "_read_large", read_when_let)
     alive = int(time.time()) + 900

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from identity.verifier import ANONYMOUS, InvalidToken, KeysUnavailable, Refusal, RevocationsStale, Verifier
 from identity.verifier.profile import RuleKind, rule_digest
+from identity.verifier.revocations import PictureState
+from identity.verifier.rule_columns import NEVER, RuleColumns
 from identity.verifier.snapshot import (
     MAX_SNAPSHOT_BYTES,
     KnownPicture,
@@ -384,7 +386,7 @@ def write_ahead(path: Path, issuer: FakeIssuer, seq: int) -> None:
     """What a worker that has come further writes."""
     stored = read_snapshot(path, issuer.url)
     assert stored.picture is not None
-    state = type(stored.picture.state)(issuer.epoch, seq, stored.picture.state.numbers, stored.picture.state.expiry)
+    state = PictureState(issuer.epoch, seq, stored.picture.state.rules)
     further = KnownPicture(time.time(), state)
     lost = frozenset({rule_digest(RuleKind.KEY, "lost")})
     write_snapshot(path, Snapshot(issuer.url, stored.keys, further, stored.withdrawn | lost))
@@ -397,7 +399,7 @@ async def test_moment_in_the_future_never_wins(issuer: FakeIssuer, path: Path) -
     ours = read_snapshot(path, issuer.url)
     assert ours.keys is not None
     assert ours.picture is not None
-    wrong = KnownPicture(now + HOUR, type(ours.picture.state)("other", 9, {}, {}))
+    wrong = KnownPicture(now + HOUR, PictureState("other", 9, RuleColumns()))
     theirs = Snapshot(issuer.url, type(ours.keys)(now + HOUR, {}), wrong, frozenset())
     assert newest_of(ours, theirs, now) == ours
     newer = newest_of(ours, theirs, now + 2 * HOUR)
@@ -442,8 +444,9 @@ async def test_picture_too_large_for_the_file_is_left_out_and_the_keys_stay(
 ) -> None:
     stored = read_snapshot(path, issuer.url)
     assert stored.picture is not None
-    many = {number.to_bytes(16): number for number in range(1, 260_000)}
-    state = type(stored.picture.state)("e1", 300_000, many, dict.fromkeys(many, float("inf")))
+    numbers = range(1, 260_000)
+    many = RuleColumns.of(b"".join(number.to_bytes(16) for number in numbers), numbers, (NEVER for _ in numbers))
+    state = PictureState("e1", 300_000, many)
     write_snapshot(path, Snapshot(issuer.url, stored.keys, KnownPicture(time.time(), state), stored.withdrawn))
     again = read_snapshot(path, issuer.url)
     assert (again.picture, again.keys, again.withdrawn) == (None, stored.keys, stored.withdrawn)

@@ -7,12 +7,14 @@ import gzip
 import json
 import os
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
 from identity.feed.picture import Picture
 from identity.feed.rules import Head, NumberedRule
+from identity.verifier.feed_answers import read_answer
+from identity.verifier.rule_columns import split
 from identity.web.feed_answers import FeedAnswers
 
 
@@ -21,7 +23,7 @@ class CountedPicture(Picture):
 
     reads = 0
 
-    def since(self, seq: int, now: float) -> list[NumberedRule]:
+    def since(self, seq: int, now: float) -> Iterator[NumberedRule]:
         CountedPicture.reads += 1
         return super().since(seq, now)
 
@@ -70,18 +72,6 @@ async def test_a_million_verifiers_at_one_cursor_cost_one_building() -> None:
     found.append(await server.answers.rules_after(None))
     assert len({id(rules) for rules in found}) == 1
     assert CountedPicture.reads == 1
-
-
-async def test_answer_that_is_given_again_is_as_fresh_as_the_process() -> None:
-    """DESIGN 8: `as_of_age` is about knowing, not about writing. Once the head has moved, it counts from the writing."""
-    server = Server(3)
-    rules = await server.answers.rules_after(None)
-    await asyncio.sleep(0.1)  # it grows old
-    server.age = 0.01
-    assert await server.answers.rules_after(None) is rules
-    assert server.answers.age_of(rules) == 0.01
-    server.revoke()
-    assert server.answers.age_of(rules) >= 0.1
 
 
 async def test_other_work_goes_on_while_a_large_picture_is_written() -> None:
@@ -142,3 +132,47 @@ async def test_an_answer_that_lacks_a_rule_is_as_old_as_its_writing() -> None:
     server.revoke()
     server.age = 0.0
     assert server.answers.age_of(first) >= 1.5
+
+
+@pytest.mark.parametrize("count", [0, 1, 2_000, 2_001, 10_000])
+async def test_columns_tell_the_same_rules_as_rows(count: int) -> None:
+    """DESIGN 8: as our own verifier reads them."""
+    server = Server(count)
+    for _ in range(3):
+        server.picture.apply(NumberedRule(server.picture.head.seq + 1, "kid", os.urandom(16), False, None))
+        server.revoke()
+    for cursor in (None, Head("e1", count // 2)):
+        rest = b'"epoch":"e1","seq":99999,"snapshot":true,"as_of_age":0,"jwks_version":"x"}'
+        rows, columns = [
+            read_answer((await server.answers.rules_after(cursor, columns=form)).plain(rest)) for form in (False, True)
+        ]
+        told = {
+            (block.kind, number, digest)
+            for block in columns.columns
+            for number, digest in zip(block.numbers, split(block.digests), strict=True)
+        }
+        assert told == {(rule.kind, rule.seq, rule.digest) for rule in rows.rules}
+        assert len(told) == len(columns) == len(rows)
+        assert all(block.expires_at is None for block in columns.columns if block.kind == "kid")
+        assert columns.rules == rows.columns == ()
+
+
+async def test_no_rule_in_columns_expires_before_its_time() -> None:
+    """V12: they share the latest time of their block."""
+    server = Server(0)
+    for number, expires_at in enumerate((2_000_000_009, 2_000_000_005), 1):
+        server.picture.apply(NumberedRule(number, "jti", os.urandom(16), False, expires_at))
+    document = json.loads((await server.answers.rules_after(None, columns=True)).plain(b'"seq":1}'))
+    (block,) = document["columns"]
+    assert (block["expires_at"], block["seqs"]) == (2_000_000_009, [1, 1])
+
+
+async def test_each_form_is_built_once() -> None:
+    server = Server(5_000)
+    for _ in range(3):
+        rows, columns = [await server.answers.rules_after(None, columns=form) for form in (False, True)]
+        assert rows.text.startswith(b'{"rules":[[')
+        assert columns.text.startswith(b'{"columns":[{')
+    assert CountedPicture.reads == 2
+    assert len(columns.text) / 5_000 < 25
+    assert len(columns.compressed(b"}")) / 5_000 < 17

@@ -63,6 +63,19 @@ async def test_a_cursor_gets_only_what_came_after_it(issuer: Issuer) -> None:
     assert (nothing["seq"], nothing["snapshot"], nothing["rules"]) == (after["seq"], False, [])
 
 
+async def test_columns_come_to_whoever_asks_for_them(issuer: Issuer) -> None:
+    """DESIGN 8: the same rules, and any other form is none that this server knows."""
+    await revoke_one(issuer)
+    await issuer.settled()
+    rows, columns, other = [(await issuer.feed(**form)).json() for form in ({}, {"form": "columns"}, {"form": "x"})]
+    assert set(columns) == {"epoch", "seq", "snapshot", "as_of_age", "jwks_version", "columns"}
+    ((seq, kind, digest, expires_at),) = rows["rules"]
+    assert columns["columns"] == [{"kind": kind, "expires_at": expires_at, "seqs": [seq], "digests": digest}]
+    assert other["rules"] == rows["rules"]
+    nothing = (await issuer.feed(form="columns", cursor=cursor_of(columns))).json()
+    assert (nothing["columns"], nothing["snapshot"]) == ([], False)
+
+
 async def test_a_waiting_poll_answers_soon_after_a_revocation(issuer: Issuer) -> None:
     """DESIGN 8: within about 100 ms, although it may wait for 25 s."""
     token = granted(await issuer.login())["refresh_token"]
