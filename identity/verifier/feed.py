@@ -21,7 +21,7 @@ from identity.verifier.issuer import FetchFailed, IssuerClient
 from identity.verifier.jwks import KeySet
 from identity.verifier.observer import NOBODY, Telling
 from identity.verifier.profile import COLUMNS, FEED_MAX_WAIT
-from identity.verifier.revocations import LiveRules, Picture, PictureState
+from identity.verifier.revocations import LARGE_PICTURE, LiveRules, Picture, PictureState
 
 WhenStale = Literal["accept", "reject", "introspect"]
 """What to do with a good token while the picture cannot tell whether it was revoked: let it pass, refuse it, or ask the issuer
@@ -231,7 +231,14 @@ class FeedFollower:
         told, made = await _digest(answer.body, self.picture)
         self.picture.apply(told, self._wall(), made)
         self._note_answer(told, sent_at)
+        await self._tidy()
         return cursor is None or (not told.snapshot and told.seq > before)
+
+    async def _tidy(self) -> None:
+        """Drops what expired from a picture so large that requests must not wait for that."""
+        now = self._wall()
+        if len(self.picture) > LARGE_PICTURE and self.picture.is_untidy(now):
+            self.picture.keep(await asyncio.to_thread(self.picture.living, now), now)
 
     def _note_answer(self, answer: FeedAnswer, sent_at: float) -> None:
         self._telling.tell(lambda observer: observer.feed_polled(failed=False))

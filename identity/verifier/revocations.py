@@ -12,6 +12,9 @@ from identity.verifier.profile import LEEWAY, RuleKind, digest_after, rule_diges
 from identity.verifier.rule_columns import NEVER, RuleColumns, split
 from identity.verifier.token import VerifiedToken
 
+LARGE_PICTURE: Final = 50_000
+"""Rules. Looking through more than these for expired ones takes longer than a request may wait: the follower does it apart."""
+
 _TIDY_SECONDS: Final = 60
 
 _TOKEN, _GRANT, _SESSION, _SUBJECT = RuleKind.TOKEN, RuleKind.GRANT, RuleKind.SESSION, RuleKind.SUBJECT
@@ -173,8 +176,20 @@ class Picture:
         self.head = known.head
         self.version += changed
 
+    def is_untidy(self, now: float) -> bool:
+        """Tells whether it is time to look for expired rules again."""
+        return abs(now - self._tidied_at) >= _TIDY_SECONDS
+
+    def living(self, now: float) -> RuleColumns:
+        """Returns the rules without those whose last token has died here too: our clock may be ahead of the issuer's. Any
+        thread may look for them, while nobody adds any."""
+        return self.rules.living(now - 2 * LEEWAY)
+
+    def keep(self, living: RuleColumns, now: float) -> None:
+        """Drops all rules but those."""
+        self._tidied_at = now
+        self.rules = self._known.columns = living
+
     def _forget_expired(self, now: float) -> None:
-        """Drops rules whose last token has died here too: our clock may be ahead of the issuer's."""
-        if abs(now - self._tidied_at) >= _TIDY_SECONDS:
-            self._tidied_at = now
-            self.rules = self._known.columns = self._known.columns.living(now - 2 * LEEWAY)
+        if self.is_untidy(now) and len(self) <= LARGE_PICTURE:
+            self.keep(self.living(now), now)

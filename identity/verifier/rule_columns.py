@@ -34,7 +34,7 @@ class RuleColumns:
 
     def __init__(self, expected: int = 0) -> None:
         slots = max(_FEWEST_SLOTS, 1 << (4 * expected - 1).bit_length() if expected else 0)
-        self._heads = array("I", bytes(4 * slots))
+        self._heads = array("I", (0,)) * slots
         self._links = array("I")
         self._gone = 0
         self._digests = bytearray()
@@ -60,7 +60,7 @@ class RuleColumns:
 
     def __iter__(self) -> Iterator[tuple[bytes, int, int]]:
         """Every rule in order, as digest, number and expiry."""
-        return zip(split(bytes(self._digests)), self.numbers, self.expiries, strict=False)
+        return zip(split(self.digests(0)), self.numbers, self.expiries, strict=False)
 
     def extend(self, digests: bytes, numbers: Iterable[int], expiry: int) -> None:
         """Adds rules that expire together; `digests` are joined."""
@@ -122,7 +122,7 @@ class RuleColumns:
 
     def digests(self, start: int, end: int | None = None) -> bytes:
         """Returns the digests from one place to another, joined."""
-        return bytes(self._digests[start * DIGEST_BYTES : None if end is None else end * DIGEST_BYTES])
+        return bytes(memoryview(self._digests)[start * DIGEST_BYTES : None if end is None else end * DIGEST_BYTES])
 
     def living(self, moment: float) -> RuleColumns:
         """Returns the rules without those that expired before `moment`, or itself when that would drop nothing.

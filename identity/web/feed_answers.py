@@ -25,7 +25,7 @@ _RULES_IN_A_TURN = 2_000
 """Takes a few milliseconds."""
 
 _TURN_BYTES = 40_000
-"""A longer answer is written a turn at a time."""
+"""After a piece that is longer, others have their turn."""
 
 _REUSE_SECONDS = 1.0
 """How long a whole picture may be given out although the head has moved: its reader asks for the rest at once."""
@@ -94,15 +94,17 @@ class FeedAnswers:
     async def _build(self, cursor: Head | None, columns: bool) -> Rules:
         picture, complete_at = self._picture(), time.monotonic() - self._age()
         head, rules = picture.head, picture.since(cursor.seq if cursor else 0, time.time())
-        compressor, plain, deflated, checksum = zlib.compressobj(wbits=-zlib.MAX_WBITS), bytearray(), bytearray(), 0
+        compressor, checksum = zlib.compressobj(wbits=-zlib.MAX_WBITS), 0
+        plain: list[bytes] = []
+        deflated: list[bytes] = []
         for piece in _pieces(rules, columns):
-            plain += piece
-            deflated += compressor.compress(piece)
+            plain.append(piece)
+            deflated.append(compressor.compress(piece))
             checksum = zlib.crc32(piece, checksum)
-            if len(plain) > _TURN_BYTES:
+            if len(piece) > _TURN_BYTES:
                 await asyncio.sleep(0)
-        deflated += compressor.flush(zlib.Z_FULL_FLUSH)
-        return Rules(head, complete_at, bytes(plain), bytes(deflated), checksum)
+        deflated.append(compressor.flush(zlib.Z_FULL_FLUSH))
+        return Rules(head, complete_at, b"".join(plain), b"".join(deflated), checksum)
 
 
 def _pieces(rules: Iterator[NumberedRule], columns: bool) -> Iterator[bytes]:

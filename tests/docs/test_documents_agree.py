@@ -152,9 +152,10 @@ def test_the_worked_example_of_a_digest_comes_out():
 
 
 def test_the_example_of_a_feed_answer_is_one():
-    """Our own verifier reads it, and the worked digest stands in it."""
-    (example,) = blocks(text_of("docs/revocation.md"), "json")
-    answer = read_answer(example.encode())
+    """Our own verifier reads it in both forms, and the worked digest stands in it."""
+    answer, in_columns = (read_answer(example.encode()) for example in blocks(text_of("docs/revocation.md"), "json"))
+    assert list(in_columns.blocks()) == list(answer.blocks())
+    assert in_columns.rules == ()
     assert answer.rules[0].digest == rule_digest("grant_id", "k3y0vJt5mXyQ2bR8cPzLwN4sDg")
     assert answer.rules[1].expires_at is None
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, SigningKey, b64, compact_json
 
-from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, feed
+from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, feed, revocations
 from identity.verifier.profile import RuleKind
 from identity.verifier.revocations import Picture
 
@@ -310,3 +310,27 @@ async def test_requests_go_on_while_a_huge_picture_is_read(
     with pytest.raises(InvalidToken) as caught:
         await verifier.verify(issuer.mint(header={"kid": "key-nine"}))
     assert caught.value.code == Refusal.WITHDRAWN_KEY
+
+
+async def test_rules_expire_from_a_huge_picture_too(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In another thread, because looking through a million takes a while; here one rule is huge."""
+    for module in (feed, revocations):
+        monkeypatch.setattr(module, "LARGE_PICTURE", 0)
+    apart: list[bool] = []
+    living = revocations.Picture.living
+
+    def watched(picture: Picture, now: float) -> object:
+        apart.append(threading.current_thread() is not threading.main_thread())
+        return living(picture, now)
+
+    monkeypatch.setattr(revocations.Picture, "living", watched)
+    issuer.revoke(RuleKind.SUBJECT, "alice", lifetime=-1000)
+    issuer.revoke(RuleKind.SUBJECT, "bob")
+    verifier = verifier_of(credential=ANONYMOUS)
+    verifier.start()
+    await eventually(lambda: verifier.status().rules == 1)
+    assert apart == [True]
+    assert await is_refused(verifier, issuer.mint(sub="bob", rev=0))
+    await verifier.verify(issuer.mint(sub="alice", rev=0))
