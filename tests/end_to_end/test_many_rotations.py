@@ -39,7 +39,8 @@ MAX_STALENESS = 60
 
 TOKENS_PER_SECOND = 8
 PATIENCE_SECONDS = 60.0
-LONGEST_SECONDS = 5400.0
+LONGEST_SECONDS = 3300.0
+
 SOONEST_FETCH = 0.75 * MAX_AGE
 """A verifier fetches the keys ahead of their expiry, but never sooner than this after the last time."""
 
@@ -96,7 +97,7 @@ async def by_force(keys: SigningKeys, rotations: int, figures: Figures) -> None:
     ("verifiers", "rotations"),
     [
         (10, 3),
-        pytest.param(50, 100, marks=pytest.mark.experiment),
+        pytest.param(50, 200, marks=pytest.mark.experiment),
         pytest.param(50, 1000, marks=pytest.mark.experiment),
     ],
 )
@@ -107,12 +108,13 @@ async def test_no_valid_token_is_refused_through_many_rotations(prepared, connec
     assert figures.refused == {}
     assert max(each["most_stale"] for each in figures.services) < MAX_STALENESS, "the feed was never silent"
     assert figures.statuses[503] <= figures.statuses.total() / 100
-    assert len(set(figures.rotated)) == rotations, "no kid is used twice (K02)"
+    assert len(set(figures.rotated)) == len(figures.rotated), "no kid is used twice (K02)"
     assert set(figures.rotated) <= figures.signing, "every key signed"
     assert all(set(each["kids"]) >= set(figures.rotated) for each in figures.services)
     for each in figures.services:
         if each["kind"] == "JWKS alone":  # The others also fetch when the feed tells of new keys.
             assert each["fetches"] <= each["seconds"] / SOONEST_FETCH + 2 + each["met"], "no storm (V17)"
+    assert len(figures.rotated) == rotations, "a busy machine got no further in the time it had"
 
 
 @pytest.mark.experiment
