@@ -58,7 +58,7 @@ class Load:
     async def resume(self, kind: str) -> None:
         """Returns when each server has logged somebody in since the last fault, which was of this kind."""
         resumed = self._books.resumed_after[kind]
-        resumed += await asyncio.gather(*(self._resume(self._connect(server)) for server in self._servers))
+        resumed += await asyncio.gather(*(self._resume(self._connect(server), kind) for server in self._servers))
         self._require_alive()
 
     def choose_victim(self, as_of: float) -> None:
@@ -232,10 +232,11 @@ class Load:
             if session in refused:
                 self._books.violated(f"verifier {index} accepted an access token that it had refused")
 
-    async def _resume(self, wire: Wire) -> float:
+    async def _resume(self, wire: Wire, kind: str) -> float:
         back_at = self._books.faults[-1].back_at
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (answer := await answered(log_in(wire))) is None or answer.status != 200:
+                self._books.counts[f"logins refused before the first after {kind}"] += 1
                 await asyncio.sleep(0.02)
         return time.monotonic() - back_at
 
