@@ -201,11 +201,11 @@ class Load:
             return
         self._books.counts["revoked refresh tokens shown"] += 1
         if answer.status == 200:
-            self._books.accepted_again(session, time.monotonic())
-            child = answer.json()
-            self._books.end(
-                Session(session.asked_at, session.answered_at, [child["refresh_token"]], child["access_token"])
-            )
+            child = self._books.accepted_again(session, time.monotonic(), answer.json())
+            for index, verifier in enumerate(self._verifiers):
+                if session in self._refused[index]:  # What is issued for it by mistake is born revoked.
+                    self._refused[index].add(child)
+                    await self._present_ended(index, verifier, child)
         else:
             assert answer.json()["error"] == "invalid_grant", answer.body
 
