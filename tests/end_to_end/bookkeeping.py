@@ -78,15 +78,19 @@ class Books:
         self.last_revived = [] if as_of is None else self.would_revive(as_of)
         self.counts["revived sessions"] += len(self.last_revived)
 
-    def accepted_again(self, session: Session, answered_at: float) -> None:
-        """Judges a 200 for a refresh token of a session that had ended."""
+    def accepted_again(self, session: Session, answered_at: float, told: dict[str, str]) -> Session:
+        """Judges a 200 for a refresh token of a session that had ended; what was issued is over with it, and returned."""
+        after = answered_at - max((fault.back_at for fault in self.faults), default=float("-inf"))
         if self.fault_began_at <= answered_at:
             self.accepted_after.append(self.fault_began_at - answered_at)
-            return
-        after = answered_at - max((fault.back_at for fault in self.faults), default=float("-inf"))
-        self.accepted_after.append(after)
-        if after > BOUND_SECONDS or session.ended_at > answered_at - after:
-            self.violated(f"a refresh token was accepted {after:.3f} s after Redis came back, ended {session.ended_at}")
+        else:
+            self.accepted_after.append(after)
+            if after > BOUND_SECONDS or session.ended_at > answered_at - after:
+                self.violated(f"a refresh token was accepted {after:.3f} s after Redis came back")
+        tokens = [told["refresh_token"]], told["access_token"]
+        child = Session(session.asked_at, session.answered_at, *tokens, ended_at=session.ended_at)
+        self.ended.append(child)
+        return child
 
     def must_be_known(self, session: Session) -> bool:
         """Whether Redis must know this session, whatever happened to it so far."""

@@ -58,7 +58,7 @@ class Load:
     async def resume(self, kind: str) -> None:
         """Returns when each server has logged somebody in since the last fault, which was of this kind."""
         resumed = self._books.resumed_after[kind]
-        resumed += await asyncio.gather(*(self._resume(self._connect(server)) for server in self._servers))
+        resumed += await asyncio.gather(*(self._resume(self._connect(server), kind) for server in self._servers))
         self._require_alive()
 
     def choose_victim(self, as_of: float) -> None:
@@ -201,11 +201,11 @@ class Load:
             return
         self._books.counts["revoked refresh tokens shown"] += 1
         if answer.status == 200:
-            self._books.accepted_again(session, time.monotonic())
-            child = answer.json()
-            self._books.end(
-                Session(session.asked_at, session.answered_at, [child["refresh_token"]], child["access_token"])
-            )
+            child = self._books.accepted_again(session, time.monotonic(), answer.json())
+            for index, verifier in enumerate(self._verifiers):
+                if session in self._refused[index]:  # What is issued for it by mistake is born revoked.
+                    self._refused[index].add(child)
+                    await self._present_ended(index, verifier, child)
         else:
             assert answer.json()["error"] == "invalid_grant", answer.body
 
@@ -232,10 +232,11 @@ class Load:
             if session in refused:
                 self._books.violated(f"verifier {index} accepted an access token that it had refused")
 
-    async def _resume(self, wire: Wire) -> float:
+    async def _resume(self, wire: Wire, kind: str) -> float:
         back_at = self._books.faults[-1].back_at
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (answer := await answered(log_in(wire))) is None or answer.status != 200:
+                self._books.counts[f"logins refused before the first after {kind}"] += 1
                 await asyncio.sleep(0.02)
         return time.monotonic() - back_at
 
