@@ -52,13 +52,12 @@ class Production:
     def serve(self, *arguments: str, port: int = 0) -> subprocess.Popen[str]:
         """Starts a server, on its own port or another, and waits until it is ready."""
         port = port or self.port
-        process = subprocess.Popen(
-            [*IDENTITY, "serve", "--port", str(port), *arguments],
-            env=self.environment,
-            cwd=self.folder,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # A file: a pipe that nobody reads is full one day, and whoever writes to it then stands still.
+        log = self.folder / f"server{len(self.processes)}.log"
+        with log.open("w") as written:
+            argv = [*IDENTITY, "serve", "--port", str(port), *arguments]
+            process = subprocess.Popen(argv, env=self.environment, cwd=self.folder, stderr=written, text=True)
+        process.stderr = log.open()
         self.processes.append(process)
         wait_until(lambda: process.poll() is not None or self.is_ready(port), 60)
         assert process.poll() is None, process.stderr.read()

@@ -87,7 +87,7 @@ async def test_a_replica_cut_off_from_its_stores_is_silent_and_never_wrong(
     pair: Pair, connect, stores, kind, seconds, endings
 ):
     """F26, I2, I5, I7, must show 4: unready within 5 s, nothing issued after 2 s, and no answer of its feed as if fresh."""
-    whole, spare = connect(pair.whole), int(seconds + RECOVERY_SECONDS)
+    whole, spare = connect(pair.whole), int(1.5 * (seconds + RECOVERY_SECONDS))
     good, *logins = [(await log_in(whole)).json() for _ in range(1 + endings + 2 * spare)]
     rules = [Rule(each["access_token"], each["refresh_token"]) for each in logins[:endings]]
     watch = Watch(pair, connect)
