@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -34,8 +35,11 @@ async def test_a_frozen_verifier_blocks_promotion_and_is_named(make_dev, connect
         assert waiting.poll() is None
         assert current_kid(dev) == json.loads(known.stdout)["kid"], "a refusal changes nothing"
     assert waiting.wait(30) == 0, "it woke up, fetched the key and said so"
-    token = (await log_in(connect(dev.issuer)))["access_token"]
-    assert kid_of(token) == current_kid(dev) != json.loads(known.stdout)["kid"]
+    promoted = current_kid(dev)
+    assert promoted != json.loads(known.stdout)["kid"]
+    async with asyncio.timeout(10):  # A server that runs signs by it within 5 s.
+        while kid_of(token := (await log_in(connect(dev.issuer)))["access_token"]) != promoted:
+            await asyncio.sleep(0.1)
     assert (await connect(dev.orders).get("/orders", token)).status == 200
 
 
