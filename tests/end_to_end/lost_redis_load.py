@@ -76,6 +76,10 @@ class Load:
             self._thieves.append(asyncio.create_task(self._steal(*self._victim)))
             self._victim = None
 
+    def known(self) -> int:
+        """How many sessions Redis must know now; after it lost everything, most of the living have not noticed yet."""
+        return sum(map(self._books.must_be_known, self._living))
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits while the load goes on."""
         async with asyncio.timeout(PATIENCE_SECONDS):

@@ -35,6 +35,8 @@ VERIFIERS = 4
 RESUME_SECONDS = 10.0
 RETRY_WINDOW = 2.0
 KEPT_SNAPSHOTS = 3
+WORTH_A_SNAPSHOT = 3
+"""Sessions: one of them is to end afterwards."""
 FAR_AWAY_SECONDS = 3.0
 """Longer than a server issues without having confirmed its head."""
 LONGEST_UNHEARD_SECONDS = 1.8
@@ -70,6 +72,7 @@ class Saboteur:
     async def prepare(self, shortest: float, longest: float) -> None:
         """Lets time pass, with a snapshot somewhere in it, and somebody's end after that."""
         await asyncio.sleep(self._choice.uniform(shortest, longest))
+        await self._load.until(lambda: self._load.known() >= WORTH_A_SNAPSHOT)
         self._snapshots.append(await self._valkey.take_snapshot())
         if len(self._snapshots) > KEPT_SNAPSHOTS:
             self._valkey.forget(self._snapshots.pop(0))
