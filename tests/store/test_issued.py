@@ -67,6 +67,16 @@ async def test_counts_wait_for_a_redis_that_is_away(own_valkey: EmbeddedValkey) 
     await connection.close()
 
 
+async def test_what_is_being_written_is_not_written_twice(redis: RedisConnection) -> None:
+    """A server that stops writes once more, while its last write may be under way."""
+    counts = RedisIssueCounts(redis)
+    for _ in range(5):
+        counts.count("k1", *SHOP, NOW)
+    await asyncio.gather(*(counts.flush() for _ in range(3)))
+    assert await counts.signed_by(["k1"]) == [IssuedTokens("k1", SHOP, THIS_HOUR, 5)]
+    assert not counts._waiting
+
+
 async def test_no_more_than_ten_thousand_different_counters_wait(redis: RedisConnection) -> None:
     """I6: of a store that stays away nobody's memory fills."""
     counts = RedisIssueCounts(redis)

@@ -29,6 +29,7 @@ class RedisIssueCounts:
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self._waiting: Counter[_Counter] = Counter()
+        self._writing = asyncio.Lock()
 
     def count(self, kid: str, client_id: str, audience: str, now: int) -> None:
         """Notes one token. Hundreds a second come here: half a microsecond."""
@@ -37,7 +38,7 @@ class RedisIssueCounts:
             self._waiting[counter] += 1
 
     async def run(self) -> None:
-        """Writes what was counted until cancelled; a write under way goes on."""
+        """Writes what was counted until cancelled; a write under way goes on, and the last `flush` waits for it."""
         while True:
             await asyncio.sleep(_PAUSE_SECONDS)
             with suppress(StoreUnavailableError):
@@ -45,14 +46,15 @@ class RedisIssueCounts:
 
     async def flush(self) -> None:
         """Writes everything counted so far; what cannot be written waits for the next time."""
-        for counter, tokens in list(self._waiting.items()):
-            kid, client_id, audience, hour = counter
-            key, field = _key(kid, hour), json.dumps([client_id, audience], separators=(",", ":"))
-            await self._connection.execute("HINCRBY", key, field, tokens)
-            self._waiting[counter] -= tokens
-            if not self._waiting[counter]:
-                del self._waiting[counter]
-            await self._connection.execute("EXPIREAT", key, (hour + _HOURS_KEPT) * HOUR)
+        async with self._writing:  # Two at once would both write what waits.
+            for counter, tokens in list(self._waiting.items()):
+                kid, client_id, audience, hour = counter
+                key, field = _key(kid, hour), json.dumps([client_id, audience], separators=(",", ":"))
+                await self._connection.execute("HINCRBY", key, field, tokens)
+                self._waiting[counter] -= tokens
+                if not self._waiting[counter]:
+                    del self._waiting[counter]
+                await self._connection.execute("EXPIREAT", key, (hour + _HOURS_KEPT) * HOUR)
 
     async def signed_by(self, kids: Collection[str]) -> list[IssuedTokens]:
         """Returns what these keys signed within the last week."""
