@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
-import sys
 import threading
 import time
 from collections import Counter
@@ -17,6 +15,7 @@ import pytest
 from caching_front import CachingFront
 from dev_process import free_ports
 from many_verifiers import LEEWAY, Token
+from orders import running
 from production import log_in
 
 from identity.administration.keys import SigningKeys
@@ -28,6 +27,8 @@ from identity.store.redis.verifiers import RedisVerifiers
 
 ORDERS = "https://orders.example"
 PROCESSES = 2
+CROWD = str(Path(__file__).with_name("many_verifiers.py"))
+TOLD_SECONDS = 60.0
 MAX_AGE = 1
 COOLDOWN = 0.5
 """Of every verifier. Servers are told whole seconds; the operator here waits for twice the cache time and exactly this."""
@@ -134,16 +135,16 @@ async def experiment(prepared, connect, verifiers: int, rotate, rotations: int) 
     argv = [issuer, ORDERS, f"watcher:{credentials['watcher']}", str(verifiers // PROCESSES), str(COOLDOWN)]
     async with AsyncExitStack() as stack:
         front = await stack.enter_async_context(CachingFront(replicas).listening(prepared.port))
-        crowds = [await stack.enter_async_context(crowd(argv)) for _ in range(PROCESSES)]
+        crowds = [await stack.enter_async_context(running(CROWD, *argv)) for _ in range(PROCESSES)]
         keys = await stack.enter_async_context(operator(prepared))
         async with minting(connect, issuer, credentials["robot"], crowds, figures):
             for each in crowds:
-                assert await told(each) == "all accept"
+                assert await each.told(TOLD_SECONDS) == "all accept"
             await rotate(keys, rotations, figures)
             await until_signed_by(figures)
         for each in crowds:
-            each.stdin.close()
-            figures.services += [await told(each) for _ in range(verifiers // PROCESSES)]
+            each.end_input()
+            figures.services += [await each.told(TOLD_SECONDS) for _ in range(verifiers // PROCESSES)]
         figures.front = (front.answered, front.fetched)
     return figures
 
@@ -186,33 +187,6 @@ async def operator(prepared):
 
 
 @asynccontextmanager
-async def crowd(argv):
-    """Runs `many_verifiers.py`, and ends it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("many_verifiers.py")),
-        *argv,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        limit=1 << 24,
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        process._transport.close()
-
-
-async def told(process):
-    async with asyncio.timeout(60):
-        line = await process.stdout.readline()
-    assert line, "the verifiers ended"
-    return json.loads(line)
-
-
-@asynccontextmanager
 async def minting(connect, issuer: str, secret: str, crowds, figures: Figures):
     """Asks for tokens at a steady rate, half of them by refreshing a session, and hands each to every crowd."""
     done = asyncio.Event()
@@ -237,8 +211,7 @@ async def minting(connect, issuer: str, secret: str, crowds, figures: Figures):
             token = Token.of(answer.json()["access_token"])
             figures.signing.add(token.kid)
             for each in crowds:
-                assert each.returncode is None, "verifiers ended"
-                each.stdin.write(f"{token.text}\n".encode())
+                each.write(token.text)
             due += 2 / TOKENS_PER_SECOND
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 

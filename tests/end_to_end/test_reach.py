@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import sys
 import time
 from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from orders import running
 from test_story import log_in
 
 PROCESSES = 4
+WATCHERS = str(Path(__file__).with_name("watchers.py"))
 REQUESTS_PER_SECOND = 200
 BOUND_SECONDS = 2.0
 BARS = (0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, float("inf"))
@@ -30,14 +31,16 @@ async def test_a_revocation_reaches_every_verifier_in_time(make_dev, connect, ve
     wire, delays = connect(dev.issuer), []
     async with AsyncExitStack() as stack:
         argv = [dev.issuer, dev.orders, credential, str(verifiers // PROCESSES)]
-        watchers = [await stack.enter_async_context(watching(argv)) for _ in range(PROCESSES)]
+        watchers = [await stack.enter_async_context(running(WATCHERS, *argv)) for _ in range(PROCESSES)]
         load = await stack.enter_async_context(mixed_load(connect, dev.issuer))
         for _ in range(revocations):
             tokens = await log_in(wire)
             await asyncio.gather(*(show(watcher, tokens["access_token"]) for watcher in watchers))
             sent_at = time.monotonic()
             assert (await wire.form("/revoke", token=tokens["refresh_token"], client_id="demo")).status == 200
-            moments = [moment for found in await asyncio.gather(*map(told, watchers)) for moment in found]
+            moments = [
+                moment for found in await asyncio.gather(*(watcher.told() for watcher in watchers)) for moment in found
+            ]
             delays += [float("inf") if moment is None else moment - sent_at for moment in moments]
     print(report(delays, load))
     assert len(delays) == revocations * verifiers
@@ -45,35 +48,10 @@ async def test_a_revocation_reaches_every_verifier_in_time(make_dev, connect, ve
     assert set(load) == {200}
 
 
-@asynccontextmanager
-async def watching(argv):
-    """Runs `watchers.py`, and ends it."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        str(Path(__file__).with_name("watchers.py")),
-        *argv,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        await process.wait()
-        process._transport.close()
-
-
 async def show(watcher, token):
     """Returns when all verifiers of the process have accepted the token."""
-    watcher.stdin.write(f"{token}\n".encode())
-    assert await told(watcher) == "accepted"
-
-
-async def told(watcher):
-    async with asyncio.timeout(30):
-        line = await watcher.stdout.readline()
-    assert line, "the watchers ended"
-    return json.loads(line)
+    watcher.write(token)
+    assert await watcher.told() == "accepted"
 
 
 @asynccontextmanager
