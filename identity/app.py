@@ -47,7 +47,7 @@ from identity.store.sql.engine import Database
 from identity.store.sql.history import History
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.registrations import Registrations
-from identity.store.sql.revision import NEWEST_REVISION, current_revision
+from identity.store.sql.revision import tables_of
 from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
@@ -248,9 +248,8 @@ async def require_usable(settings: Settings, stores: Stores) -> None:
 
 async def _sql_problem(settings: Settings, stores: Stores) -> str:
     try:
-        revision = await current_revision(stores.database)
-        if revision != NEWEST_REVISION:
-            return f"The database is at revision {revision or 'none'}, not {NEWEST_REVISION}; run `identity migrate`."
+        if problem := (await tables_of(stores.database)).problem_for():
+            return problem
         if settings.mode == "serve":
             async with stores.database.read() as session:
                 demo = await Registrations(session).demo_rows()
