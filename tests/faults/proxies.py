@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ class Forgetful(Balancer):
 
 
 class Hedging(Balancer):
-    """Sends each request to two servers at once, and delivers the answers of one of them."""
+    """Sends each request to two servers at once, and delivers the answer of one when the other has answered too."""
 
     def __init__(self, port: int, servers: list[str]) -> None:
         super().__init__(port, servers)
@@ -44,28 +45,43 @@ class Hedging(Balancer):
                 for each in sorted(self._twins, key=lambda twin: twin != server):
                     opened.append(await asyncio.open_connection("127.0.0.1", urlsplit(each).port))
                 (wanted, _), (unwanted, _) = opened
-                sending = self._send_to_all(reader, [onward for _, onward in opened])
-                await self._until_one_ends([sending, self._carry(wanted, writer, counted=False), drain(unwanted)])
+                other_answered = asyncio.Event()
+                await until_one_ends(
+                    send_to_all(reader, [onward for _, onward in opened], other_answered),
+                    deliver(wanted, writer, other_answered),
+                    drain(unwanted, other_answered),
+                )
         finally:
             for each in (writer, *(onward for _, onward in opened)):
                 each.close()
 
-    async def _send_to_all(self, reader: asyncio.StreamReader, onwards: list[asyncio.StreamWriter]) -> None:
-        while data := await reader.read(65536):
-            for onward in onwards:
-                onward.write(data)
 
-    async def _until_one_ends(self, ways) -> None:
-        tasks = [asyncio.create_task(way) for way in ways]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+async def send_to_all(
+    reader: asyncio.StreamReader, onwards: list[asyncio.StreamWriter], other_answered: asyncio.Event
+) -> None:
+    while data := await reader.read(65536):
+        other_answered.clear()
+        for onward in onwards:
+            onward.write(data)
 
 
-async def drain(answers: asyncio.StreamReader) -> None:
+async def deliver(answers: asyncio.StreamReader, writer: asyncio.StreamWriter, other_answered: asyncio.Event) -> None:
+    while data := await answers.read(65536):
+        await other_answered.wait()
+        writer.write(data)
+
+
+async def drain(answers: asyncio.StreamReader, answered: asyncio.Event) -> None:
     """Reads what nobody wants."""
     while await answers.read(65536):
-        pass
+        answered.set()
+
+
+async def until_one_ends(*ways: Coroutine[None, None, None]) -> None:
+    tasks = [asyncio.create_task(way) for way in ways]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
