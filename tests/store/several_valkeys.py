@@ -152,7 +152,7 @@ class Cluster:
     def __init__(self, folder: Path, primaries: int = 3, replicas: int = 0, node_timeout: float = 2.0) -> None:
         count = primaries + replicas
         ports = free_ports(2 * count)
-        self.primaries, self._folder = primaries, folder
+        self.primaries, self.folder = primaries, folder
         common = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(int(node_timeout * 1000)))
         common += ("--cluster-replica-validity-factor", "0", "--repl-diskless-sync-delay", "0")
         self.servers = [
