@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
+from identity.feed.rules import CHANGED, EndedGrant, Head, NumberedRule, Rule
 from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import Database
 from identity.verifier.profile import RuleKind, rule_digest
@@ -42,13 +42,14 @@ class SqlJournal:
         """Returns head and the rules with a greater number than `seq`."""
         return await self._read(col(RevocationRule.seq) > seq)
 
-    async def ended_grants_after(self, seq: int) -> list[str]:
-        """Returns the grants ended by rules after `seq`."""
-        query = select(RevocationRule.value).where(
+    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+        """Returns the first grants ended by rules after `seq`, in order."""
+        query = select(RevocationRule.seq, RevocationRule.value).where(
             col(RevocationRule.seq) > seq, col(RevocationRule.ends), RevocationRule.kind == RuleKind.GRANT
         )
         async with self._database.read() as session:
-            return list((await session.scalars(query)).all())
+            rows = await session.execute(query.order_by(col(RevocationRule.seq)).limit(limit))
+            return [EndedGrant(*row) for row in rows]
 
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant."""
