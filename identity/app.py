@@ -81,7 +81,7 @@ class Stores:
         families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
         journal, stream = SqlJournal(database), RedisStream(redis)
         begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
-        return cls(database, redis, journal, families, Ledger(begin, journal, stream, families.end), stream)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream)
 
     async def close(self) -> None:
         """Closes every connection."""

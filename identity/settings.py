@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from identity.store.redis.address import Kind, RedisAddress
 from identity.verifier import profile
 
 PREFIX = "IDENTITY_"
@@ -55,7 +56,7 @@ class Settings(BaseModel):
         10, ge=2, le=1000, description="Connections of each worker to SQL; two more are kept for the head of the feed."
     )
     redis_url: SecretStr = Field(
-        SecretStr(""), description="redis://, rediss:// or unix:// address of Redis or Valkey >= 7."
+        SecretStr(""), description="Address of Redis or Valkey >= 7, of its sentinels or its cluster."
     )
     keys_dir: Path = Field(Path("keys"), description="Folder of the signing keys and refresh keys.")
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
@@ -134,13 +135,9 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        address = value.get_secret_value()
-        allowed = ("redis://", "rediss://", "unix://")
-        if info.data.get("mode", "serve") == "dev" and address.startswith(("fakeredis://", *allowed)):
-            return value
-        if not address.startswith(allowed):
-            raise ValueError("must be set to a redis://, rediss:// or unix:// address")
-        _require_port(urlsplit(address).netloc.rpartition("@")[2])
+        address = RedisAddress.parse(value.get_secret_value())
+        if address.kind is Kind.IN_PROCESS and info.data.get("mode", "serve") == "serve":
+            raise ValueError("must be the address of a server that goes on when this one ends")
         return value
 
     @field_validator("refresh_absolute_lifetime")

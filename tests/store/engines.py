@@ -13,14 +13,16 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
 from pgbouncer import PgBouncer
+from several_valkeys import Cluster, Sentinels
 
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import RedisConnection, connect
@@ -181,15 +183,48 @@ def valkey_url() -> str:
     return valkey_server().url
 
 
+@functools.cache
+def sentinels() -> Sentinels:
+    made = Sentinels(scratch() / "sentinels")
+    made.start()
+    atexit.register(made.stop)
+    return made
+
+
+@functools.cache
+def cluster() -> Cluster:
+    made = Cluster(scratch() / "cluster")
+    made.start()
+    atexit.register(made.stop)
+    return made
+
+
+_REDIS: dict[str, Callable[[], str]] = {
+    "fakeredis": lambda: "fakeredis://",
+    "valkey": valkey_url,
+    "sentinel": lambda: sentinels().url,
+    "cluster": lambda: cluster().url,
+}
+
+
+async def everywhere(connection: RedisConnection, *command: object) -> list[Any]:
+    """What each server that holds data answers."""
+    return [await node.execute(*command) for node in await connection.nodes()]
+
+
+async def keys(connection: RedisConnection, pattern: str = "*") -> list[str]:
+    return [key for some in await everywhere(connection, "KEYS", pattern) for key in some]
+
+
 async def emptied(connection: RedisConnection) -> RedisConnection:
-    await connection.execute("FLUSHALL")
+    await everywhere(connection, "FLUSHALL")
     return connection
 
 
-@pytest.fixture(params=["fakeredis", "valkey"])
+@pytest.fixture(params=list(_REDIS))
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[RedisConnection]:
     """An empty Redis of each kind."""
-    connection = connect("fakeredis://" if request.param == "fakeredis" else valkey_url())
+    connection = connect(_REDIS[request.param]())
     yield await emptied(connection)
     await connection.close()
 

@@ -68,7 +68,7 @@ async def test_the_tables_of_every_revision_are_upgraded_and_read(sql: SqlServer
     assert await journal.head() == Head("pX0cAbt3Qz1k", 1)
     (rule,) = [rule async for _, some in journal.live() for rule in some]
     assert rule == (1, RuleKind.GRANT, rule_digest(RuleKind.GRANT, GRANT), True, 4_000_000_000)
-    assert await journal.ended_grants_after(0) == [GRANT]
+    assert [each.grant_id for each in await journal.ended_grants_after(0)] == [GRANT]
     async with database.read() as session:
         event = (await session.scalars(select(AuditEvent))).one()
         assert (event.id, event.event, event.at.isoformat()) == (7, "token.revoked", "2026-11-01T12:30:00+00:00")

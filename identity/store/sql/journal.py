@@ -11,7 +11,7 @@ from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
+from identity.feed.rules import CHANGED, EndedGrant, Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import WORK_SECONDS, Database
@@ -79,13 +79,14 @@ class SqlJournal:
             place = and_(col(RevocationRule.seq) > seq, col(RevocationRule.seq) <= head.seq)
             return head, [NumberedRule._make(row) for row in await session.execute(_RULES.where(place))]
 
-    async def ended_grants_after(self, seq: int) -> list[str]:
-        """Returns the grants ended by rules after `seq`."""
-        query = select(RevocationRule.value).where(
+    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+        """Returns the first grants ended by rules after `seq`, in order."""
+        query = select(RevocationRule.seq, RevocationRule.value).where(
             col(RevocationRule.seq) > seq, col(RevocationRule.ends), RevocationRule.kind == RuleKind.GRANT
         )
-        async with self._database.read() as session:
-            return list((await session.scalars(query)).all())
+        async with self._database.read(WORK_SECONDS) as session:
+            rows = await session.execute(query.order_by(col(RevocationRule.seq)).limit(limit))
+            return [EndedGrant(*row) for row in rows]
 
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant."""
