@@ -76,7 +76,8 @@ class Ledger(Generic[C]):
 
     async def perform(self, act: Callable[[C], Awaitable[T]]) -> T:
         """Returns what `act` returns, done in a change. If the store undid that because of somebody else's, it is done again,
-        twice at most: so `act` must do nothing but in its change, where nothing is left of it then."""
+        twice at most: so `act` must do nothing but in its change, and with rows it makes itself, for one that was written
+        once counts as written."""
         for _ in range(_MORE_ATTEMPTS):
             with suppress(StoreConflictError):
                 return await self._perform(act)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
-import signal
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,40 +21,26 @@ class Server:
     """The server of this run. Only one test at a time uses it in a process, and it is up again afterwards."""
 
     def __init__(self) -> None:
+        postgresql_uri()  # It runs.
         self._data = scratch() / "postgresql"
-        self._process: subprocess.Popen[bytes] | None = None
+        program, self._options = (self._data / "postmaster.opts").read_text().split(maxsplit=1)
+        self._control = str(Path(program).with_name("pg_ctl"))
 
     async def kill(self) -> None:
         """Ends it at once: nothing is finished, nothing is said, and it has to recover when it starts."""
-        pid = int((self._data / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGQUIT)
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while _is_alive(pid, self._process):
-                await asyncio.sleep(0.01)
+        await self._do("stop", "-m", "immediate")
 
     async def start(self) -> None:
         """Returns when it answers."""
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
-        argv = shlex.split((self._data / "postmaster.opts").read_text())
+        await self._do("start", "-o", self._options.strip(), "-l", str(self._data / "log"))
+
+    async def _do(self, *order: str) -> None:
         account = {"user": self._data.stat().st_uid} if os.getuid() == 0 else {}
-        with (self._data / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, **account)
+        process = await asyncio.create_subprocess_exec(
+            self._control, "-D", str(self._data), "-w", *order, stdout=asyncio.subprocess.DEVNULL, **account
+        )
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while True:
-                with suppress(psycopg.OperationalError):
-                    async with await psycopg.AsyncConnection.connect(postgresql_uri()):
-                        return
-                await asyncio.sleep(0.01)
-
-
-def _is_alive(pid: int, process: subprocess.Popen[bytes] | None) -> bool:
-    if process is not None:
-        return process.poll() is None
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+            assert await process.wait() == 0, order
 
 
 class Tables:

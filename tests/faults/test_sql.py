@@ -22,7 +22,7 @@ from wire import Wire
 
 WINDOW = 8.0
 SETTINGS = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
-MIX = Mix(end=0.15, steal=0.0, pause=0.02, patience=8.0)
+MIX = Mix(end=0.15, steal=0.0, introspect=0.0, pause=0.02, patience=8.0)
 ENGINES = ["postgresql", "pgbouncer"]
 LONGEST_ANSWER = 4.5
 """Seconds until a request has its 503, on a machine that is busy with much else: 2 for a turn, 2 for a statement."""
@@ -80,9 +80,13 @@ async def what_needs_no_sql(lab: Installation, asker: Asker) -> None:
         assert (await wire.get("/.well-known/oauth-authorization-server")).status == 200
         await wire.close()
         async with asyncio.timeout(6):
-            while not (said := await each.readiness()).startswith(b"HTTP/1.1 503"):
+            while "database" not in reason(await each.readiness()):
                 await asyncio.sleep(0.05)
-        assert "database" in json.loads(said.partition(b"\r\n\r\n")[2])["reason"]
+
+
+def reason(answer: bytes) -> str:
+    """Why a replica is not ready."""
+    return json.loads(answer.partition(b"\r\n\r\n")[2] or "{}").get("reason", "")
 
 
 @pytest.mark.parametrize("sql", ENGINES)
@@ -138,7 +142,7 @@ async def test_sql_is_slow_held_up_deadlocked_or_full(
         if sql == "postgresql":
             acts["five connections"] = lambda: tables.narrow(role, 5, seconds)
         for _ in range(rounds):
-            for what in choice.sample(sorted(acts), len(acts)):
+            for what in choice.sample(sorted(acts), len(acts) if f09.is_long else 2):
                 began = time.monotonic()
                 await acts[what]()
                 ended = time.monotonic()
@@ -149,13 +153,14 @@ async def test_sql_is_slow_held_up_deadlocked_or_full(
             "SELECT value, count(*) FROM revocation_rule WHERE ends GROUP BY value HAVING count(*) > 1"
         )
         ((rules,),) = await tables.do("SELECT count(*) FROM revocation_rule WHERE ends")
-        ((events,),) = await tables.do("SELECT count(*) FROM audit_event WHERE event = 'token.revoked'")
+        ends = "('token.revoked', 'refresh_token.replayed')"
+        ((events,),) = await tables.do(f"SELECT count(*) FROM audit_event WHERE event IN {ends}")
     slowest = slowest_refusal(found)
     notes = (f"slowest 503: {slowest:.2f} s", f"deadlocks lost: {deadlocks}", refreshed_meanwhile(found))
     assert not f09.report(found, rounds, Promises(window=WINDOW), *notes)
     assert twice == []
     assert rules == events >= len(crowd.ended)
-    assert deadlocks > 0
+    assert deadlocks or not any(fault.name == "deadlocks" for fault in found.faults)
     assert slowest < LONGEST_ANSWER
 
 

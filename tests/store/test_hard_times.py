@@ -19,6 +19,8 @@ from sqlalchemy import text
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head, Rule
 from identity.feed.stores import StoreConflictError, StoreUnavailableError
+from identity.models import AuditEvent
+from identity.oauth.grants.sessions import Sessions
 from identity.store.sql import postgresql
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import ANSWER_SECONDS, Database
@@ -156,10 +158,7 @@ async def test_a_deadlock_is_a_conflict_and_what_only_changes_is_done_again(data
         async def append(self, *_: object) -> bool:
             return True
 
-    async def end_family(_: str) -> None:
-        """Nothing."""
-
-    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 1000), journal, Nowhere(), end_family)  # type: ignore[arg-type]
+    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 1000), journal, Nowhere())  # type: ignore[arg-type]
 
     async def against(order: tuple[str, str], met: asyncio.Barrier, act: Callable[[str], Any]) -> None:
         await act(order[0])
@@ -194,7 +193,7 @@ async def test_a_deadlock_is_a_conflict_and_what_only_changes_is_done_again(data
 async def test_an_act_that_always_loses_is_given_up_after_three_attempts(database: Database) -> None:
     """F09, I6: bounded, and one that failed for another reason is not repeated at all."""
     attempts: list[int] = []
-    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 1000), SqlJournal(database), None, None)  # type: ignore[arg-type]
+    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 1000), SqlJournal(database), None)  # type: ignore[arg-type]
 
     async def lose(change: SqlChange) -> None:
         attempts.append(1)
@@ -220,6 +219,54 @@ async def test_connections_that_died_while_they_rested_fail_nobody(database: Dat
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
     assert {what for what, _ in await asyncio.gather(*(outcome(revoke(database)) for _ in range(8)))} == {"done"}
+
+
+async def test_a_pooler_that_hangs_up_on_everybody_is_an_error_at_once(tmp_path) -> None:
+    """F08: behind PgBouncer a connection is made although the database is gone, and its first word is the last."""
+    heard: list[int] = []
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(1)
+        await reader.read(1000)
+        ready = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
+        writer.write(ready)
+        await reader.read(1000)
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang_up, tmp_path / ".s.PGSQL.5432")
+    database = Database(f"postgresql+psycopg://nobody@/none?host={tmp_path}")
+    for _ in range(2):
+        assert (await asyncio.wait_for(outcome(SqlJournal(database).head()), 5))[0] == "StoreUnavailableError"
+    assert len(heard) <= 4
+    await database.close()
+    server.close()
+
+
+async def test_a_revocation_that_lost_to_a_deadlock_is_written_once_with_its_event(database: Database) -> None:
+    """F09, A55: the second attempt writes what the first had written, whose rows are gone."""
+
+    class Nowhere:
+        async def append(self, *_: object) -> bool:
+            return True
+
+    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 1000), SqlJournal(database), Nowhere())  # type: ignore[arg-type]
+    sessions = Sessions(ledger, Nowhere())  # type: ignore[arg-type]
+    async with session_of_a_stranger(database) as stranger:
+        await stranger.execute("SET deadlock_timeout = '10s'")
+        async with stranger.transaction():
+            await stranger.execute("UPDATE feed_head SET seq = seq")
+            ending = asyncio.create_task(sessions.end(AuditEvent(event="token.revoked", grant_id="g")))
+            busy = "SELECT 1 FROM pg_locks WHERE relation = 'audit_event'::regclass AND mode = 'RowExclusiveLock'"
+            while await (await stranger.execute(busy)).fetchone() is None:
+                await asyncio.sleep(0.02)
+            await stranger.execute("LOCK TABLE audit_event IN SHARE ROW EXCLUSIVE MODE")
+        await ending
+        lost = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        async with asyncio.timeout(10):
+            while (await (await stranger.execute(lost)).fetchone()) != (1,):
+                await asyncio.sleep(0.1)
+        counts = "SELECT (SELECT count(*) FROM revocation_rule), (SELECT count(*) FROM audit_event)"
+        assert await (await stranger.execute(counts)).fetchone() == (1, 1)
 
 
 async def test_a_server_without_room_is_an_error_at_once(tmp_path) -> None:

@@ -33,7 +33,7 @@ class Sessions:
             if await change.has_ended(event.grant_id):
                 return True
             change.revoke(Rule.ending(RuleKind.GRANT, event.grant_id))
-            change.record(event)
+            change.record(AuditEvent(**event.model_dump()))
             return False
 
         if await self._ledger.perform(end):
@@ -51,7 +51,7 @@ class Sessions:
             if await change.is_revoked(token.token_id):
                 return True
             change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
-            change.record(event)
+            change.record(AuditEvent(**event.model_dump()))
             return False
 
         if await self._ledger.perform(refuse):

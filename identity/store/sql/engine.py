@@ -117,17 +117,18 @@ class Database:
 
     async def _begun(self, *, changes: bool, seconds: float) -> AsyncConnection:
         """Returns a connection in a new transaction. One that rested may be dead, after a restart for instance: that shows
-        with its first word, before which nothing was done, so the next one is tried."""
-        while True:
+        with its first word, before which nothing was done, and all that rested are given up; so a second one is new."""
+        for may_be_old in (True, False):
             connection = await self.engine.connect()
             try:
                 await self._driver.begin(connection, changes=changes, seconds=seconds)
                 return connection
             except BaseException as error:
-                rested = isinstance(error, DBAPIError) and error.connection_invalidated
+                is_dead = isinstance(error, DBAPIError) and error.connection_invalidated
                 await asyncio.shield(connection.close())
-                if not rested or self._driver.is_silence(_origin(error)):
+                if not (is_dead and may_be_old) or self._driver.is_silence(_origin(error)):
                     raise
+        raise AssertionError
 
     @contextmanager
     def _unavailable_if_away(self) -> Iterator[None]:
