@@ -52,6 +52,9 @@ class Settings(BaseModel):
         description="The issuer identifier (RFC 8414 section 2): an https URL without query or fragment."
     )
     database_url: SecretStr = Field(SecretStr(""), description="sqlite:///path or postgresql://...")
+    database_connections: int = Field(
+        10, ge=2, le=1000, description="Connections of each worker to SQL; two more are kept for the head of the feed."
+    )
     redis_url: SecretStr = Field(
         SecretStr(""), description="Address of Redis or Valkey >= 7, of its sentinels or its cluster."
     )
@@ -72,6 +75,11 @@ class Settings(BaseModel):
     refresh_idle_lifetime: int = Field(14 * 86400, ge=1, description="Seconds a session may rest between refreshes.")
     refresh_absolute_lifetime: int = Field(
         30 * 86400, ge=1, description="Seconds after which a session ends in any case."
+    )
+    history_retention: int = Field(
+        400 * 86400,
+        ge=0,
+        description="Seconds the audit trail, and API keys that ended, are kept; 0 keeps them for ever.",
     )
     jwks_max_age: int = Field(profile.JWKS_MAX_AGE, ge=1, le=86400, description="Seconds a JWKS may be cached.")
     verifier_cooldown: int = Field(

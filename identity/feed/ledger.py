@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from identity.feed.rules import Head, NumberedRule
-from identity.feed.stores import Journal, Stream
+from identity.feed.stores import Journal, StoreConflictError, Stream
 
 log = structlog.get_logger("identity.feed")
+
+_MORE_ATTEMPTS = 2
 
 _CHUNK = 1000
 """Rules appended by one script call: bounds how long Redis is busy with one."""
@@ -34,6 +36,7 @@ class Change(Protocol):
 
 
 C = TypeVar("C", bound=Change)
+T = TypeVar("T")
 
 
 class Ledger(Generic[C]):
@@ -68,6 +71,18 @@ class Ledger(Generic[C]):
             yield change
         if change.numbered:
             await self._publish(change)
+
+    async def perform(self, act: Callable[[C], Awaitable[T]]) -> T:
+        """Returns what `act` returns, done in a change. If the store undid that because of somebody else's, it is done again,
+        twice at most: so `act` must do nothing but in its change, where nothing is left of it then."""
+        for _ in range(_MORE_ATTEMPTS):
+            with suppress(StoreConflictError):
+                return await self._perform(act)
+        return await self._perform(act)
+
+    async def _perform(self, act: Callable[[C], Awaitable[T]]) -> T:
+        async with self.change() as change:
+            return await act(change)
 
     async def catch_up(self) -> Head:
         """Makes Redis stand where SQL stands, and returns that head. Any number of processes may do this at once.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from identity.feed.rules import EndedGrant, Head, NumberedRule
@@ -16,14 +16,20 @@ class StoreUnavailableError(Exception):
         self.store = store
 
 
+class StoreConflictError(StoreUnavailableError):
+    """The store undid a whole transaction because of somebody else's. Nothing of it happened: if everything it does is in it,
+    it may be done again at once."""
+
+
 class Journal(Protocol):
     """The rules in SQL. Every method may raise `StoreUnavailableError`."""
 
     async def head(self) -> Head:
         """Returns the number of the last committed rule."""
 
-    async def live(self) -> tuple[Head, list[NumberedRule]]:
-        """Returns head and every rule that matters to a server, in order, as of one moment."""
+    def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        """Yields every rule that matters to a server, in order and a chunk at a time, each with the head they go up to; at
+        least one chunk, which may be empty."""
 
     async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
         """Returns head and the rules with a greater number than `seq`, in order, as of one moment."""

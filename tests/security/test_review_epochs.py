@@ -64,11 +64,12 @@ class SlowJournal(SqlJournal):
         self.read, self.arrives = asyncio.Event(), asyncio.Event()
         self.arrives.set()
 
-    async def live(self) -> tuple[Head, list[NumberedRule]]:
-        answer = await super().live()
+    async def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        answer = [each async for each in super().live()]
         self.read.set()
         await self.arrives.wait()
-        return answer
+        for each in answer:
+            yield each
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from pgbouncer import PgBouncer
 from several_valkeys import Cluster, Sentinels
 
 from identity.store.embedded import EmbeddedValkey
@@ -79,7 +81,7 @@ class SqlServer:
                 connection.execute(f"DROP DATABASE {_databases.pop(0)[1]} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if template else 'template1'}")
         _databases.append((self, name))
-        return _postgresql_url(name)
+        return _postgresql_url(name) if self.name == "postgresql" else pgbouncer().url(name)
 
 
 CARETAKER = """
@@ -87,18 +89,19 @@ import os, shutil, signal, sys, time
 from pathlib import Path
 sys.stdin.read()
 folder = Path(sys.argv[1])
-pid_file = folder / "postgresql" / "postmaster.pid"
-for _ in range(100):
-    if not pid_file.exists():
-        break
-    try:
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
-    except (OSError, ValueError, IndexError):
-        break
-    time.sleep(0.1)
+ends = {"pgbouncer/pgbouncer.pid": signal.SIGTERM, "postgresql/postmaster.pid": signal.SIGINT}
+for name, end in ends.items():
+    for _ in range(100):
+        if not (folder / name).exists():
+            break
+        try:
+            os.kill(int((folder / name).read_text().split()[0]), end)
+        except (OSError, ValueError, IndexError):
+            break
+        time.sleep(0.1)
 shutil.rmtree(folder, ignore_errors=True)
 """
-"""Waits for the end of the run, a killed one too, then ends PostgreSQL and removes everything."""
+"""Waits for the end of the run, a killed one too, then ends PgBouncer and PostgreSQL, and removes everything."""
 
 
 @functools.cache
@@ -140,6 +143,15 @@ def _postgresql_url(name: str) -> str:
     return postgresql_uri().replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
 
 
+@functools.cache
+def pgbouncer() -> PgBouncer:
+    (server,) = parse_qs(urlsplit(postgresql_uri()).query)["host"]
+    bouncer = PgBouncer(scratch() / "pgbouncer", server)
+    bouncer.start()
+    atexit.register(bouncer.stop)
+    return bouncer
+
+
 def _database_name(url: str) -> str:
     return url.rpartition("?")[0].rpartition("/")[2]
 
@@ -154,16 +166,17 @@ _databases: list[tuple[SqlServer, str]] = []
 
 async def _make_template(engine: str) -> None:
     """Migrates once for each engine; every test then copies the result."""
-    if engine in _templates:
+    kind = "sqlite" if engine == "sqlite" else "postgresql"
+    if kind in _templates:
         return
-    if engine == "postgresql":
+    if kind == "postgresql":
         with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    url = _postgresql_url(TEMPLATE) if engine == "postgresql" else f"sqlite+aiosqlite:///{_template_file()}"
+    url = _postgresql_url(TEMPLATE) if kind == "postgresql" else f"sqlite+aiosqlite:///{_template_file()}"
     database = Database(url)
     await migrate(database)
     await database.close()
-    _templates.add(engine)
+    _templates.add(kind)
 
 
 def valkey_url() -> str:
@@ -224,9 +237,9 @@ async def valkey() -> AsyncIterator[RedisConnection]:
     await connection.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 def sql(request: pytest.FixtureRequest, tmp_path: Path) -> SqlServer:
-    """An SQL engine of each kind."""
+    """An SQL engine of each kind; PostgreSQL also behind PgBouncer in transaction mode."""
     return SqlServer(request.param, tmp_path)
 
 
