@@ -16,6 +16,7 @@ import uvicorn
 
 from identity.accounts.passwords import Passwords
 from identity.app import Stores, create_app, load_live_keys, require_usable
+from identity.cli.connections import REST_SECONDS, GuardedProtocol
 from identity.keyring.live import LiveKeys
 from identity.settings import ConfigurationError, Settings, load_settings
 
@@ -53,6 +54,9 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         "proxy_headers": False,
         "server_header": False,
         "lifespan": "on",
+        "http": GuardedProtocol,
+        "ws": "none",
+        "timeout_keep_alive": REST_SECONDS,
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
     if workers == 1:
