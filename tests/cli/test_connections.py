@@ -75,12 +75,15 @@ async def connected(site: Site) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 
 async def rest_of(reader: asyncio.StreamReader, seconds: float = 5) -> bytes:
-    """Everything until the connection is closed, which it must be."""
+    """Everything until the connection is closed, which it must be; a reset does not hide what came before it."""
+    arrived = b""
     try:
         async with asyncio.timeout(seconds):
-            return await reader.read()
+            while data := await reader.read(65536):
+                arrived += data
     except ConnectionError:
-        return b""
+        arrived += bytes(reader._buffer)
+    return arrived
 
 
 async def drip(writer: asyncio.StreamWriter, data: bytes, pause: float = 0.02) -> None:
