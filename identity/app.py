@@ -55,6 +55,7 @@ from identity.web.front import Front, FrontedApp
 from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
+from identity.web.standstill import watch_for_standstills
 from identity.web.stopping import Stop, on_stop_signal
 
 _STOP_SECONDS = 5.0
@@ -212,7 +213,13 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             following, *others = (
                 asyncio.create_task(work)
-                for work in (parts.follower.run(), watch, rotation.run(), *(each.run() for each in parts.notes))
+                for work in (
+                    parts.follower.run(),
+                    watch,
+                    rotation.run(),
+                    watch_for_standstills(),
+                    *(each.run() for each in parts.notes),
+                )
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.stop, parts.follower.close):
