@@ -82,6 +82,7 @@ class Login:
 
     async def authenticate(self, username: str, password: str, address: str) -> str:
         """Returns the subject of the person, or raises `WrongCredentialsError`, `TooManyAttemptsError`, `TooBusyError`."""
+        self._passwords.require_room()
         key = username_key(username)
         if refusal := await self._throttle.admit(key, address):
             raise await self._too_many(refusal, key)
