@@ -5,8 +5,8 @@
 -- KEYS[4]  exists if somebody was told in this window that the limit was reached
 -- ARGV[1]  limit    ARGV[2]  window, seconds    ARGV[3]  "admit" | "give back"    ARGV[4]  how long an address is known
 --
--- Returns {0, 0} when admitted, else the seconds until the window ends, and 1 for the first that was refused. A person's known addresses have an allowance of their
--- own, so a stranger who spends the account's does not lock its owner out.
+-- Returns {0, 0} when admitted, else the seconds until the window ends, and 1 for the first that was refused. A person's
+-- known addresses have an allowance of their own, so a stranger who spends the account's does not lock its owner out.
 
 local counter = KEYS[1]
 if redis.call('EXISTS', KEYS[3]) == 1 then

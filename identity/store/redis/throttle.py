@@ -6,7 +6,7 @@ import hashlib
 import ipaddress
 
 from identity.accounts.login import Refusal
-from identity.store.redis.connection import RedisConnection, Script
+from identity.store.redis.commands import RedisConnection, Script
 
 _WINDOW = 15 * 60
 _KNOWN = 30 * 86400
