@@ -88,6 +88,13 @@ class Workers(Replica):
         self._release()
         self._handle = os.pidfd_open(self.pid)
 
+    async def start(self, **_: object) -> None:
+        """Returns when it is ready. Three processes load everything, which takes a while on a busy machine."""
+        await self.launch()
+        async with asyncio.timeout(90):
+            while self.is_alive and not await self.is_ready():
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def as_operators_start_it(lab: Installation, workers: int) -> AsyncIterator[list[Replica]]:
