@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 DRAIN_SECONDS = 10
 """How long a stopping server lets requests finish; waiting feed polls are answered at once."""
 
+_STUCK_SECONDS = 60
+"""After how long without a sign of life a worker is killed and replaced. uvicorn's 5 s are less than one takes to load what it
+needs on a machine that is busy: it would be killed each time, and the server never be there."""
+
 log = structlog.get_logger("identity")
 
 EXIT_REFUSED = 2
@@ -59,6 +63,7 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         "ws": "none",
         "timeout_keep_alive": REST_SECONDS,
         "timeout_graceful_shutdown": DRAIN_SECONDS,
+        "timeout_worker_healthcheck": _STUCK_SECONDS,
     }
     if workers == 1:
         app = create_app(settings, keys)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from crowd import Crowd, Mix
@@ -88,6 +89,13 @@ class Workers(Replica):
         self._release()
         self._handle = os.pidfd_open(self.pid)
 
+    async def start(self, **_: object) -> None:
+        """Returns when it is ready. Three processes load everything, which takes a while on a busy machine."""
+        await self.launch()
+        async with asyncio.timeout(90):
+            while self.is_alive and not await self.is_ready():
+                await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def as_operators_start_it(lab: Installation, workers: int) -> AsyncIterator[list[Replica]]:
@@ -105,6 +113,25 @@ async def as_operators_start_it(lab: Installation, workers: int) -> AsyncIterato
         parent.send(signal.SIGTERM)
         await parent.process.wait()
         parent.close()
+
+
+async def test_a_worker_that_stood_still_for_a_while_is_not_killed(tmp_path, made_keys):
+    """F20, I6: one that loads on a busy machine, or that others starve, says nothing for more than uvicorn's 5 s; it was
+    killed with all it was answering, and where each start took as long the server was never there."""
+    async with installation(tmp_path, made_keys) as lab, as_operators_start_it(lab, 2) as (parent, _):
+        before = workers_of(parent.pid)
+        assert len(before) == 2
+        os.kill(before[0], signal.SIGSTOP)
+        await asyncio.sleep(7.0)
+        os.kill(before[0], signal.SIGCONT)
+        await asyncio.sleep(1.0)
+        assert workers_of(parent.pid) == before
+
+
+def workers_of(pid: int) -> list[int]:
+    """The processes that a parent of workers began, without Python's own helper."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(each) for each in children if b"spawn_main" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 async def stopped(server: Replica, lab: Installation) -> float:
