@@ -14,8 +14,6 @@ from issuer_in_process import NOTES, ORDERS, RESOURCE, SERVICE, Issuer, granted,
 
 from identity.feed.rules import Rule
 from identity.feed.rules import token_digests as server_digests
-from identity.keyring.folder import KeyFolder
-from identity.keyring.live import load_keys
 from identity.keyring.signers import base64url
 from identity.store.embedded import EmbeddedValkey
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
@@ -42,8 +40,9 @@ def is_inactive(response: Response) -> bool:
 def minted(issuer: Issuer, *, audience: str = ORDERS, kind: str = "at+jwt", at: int | None = None, rev: int = 0) -> str:
     """A token that this server's key signs, as it would not mint it now."""
     grant = AccessTokenGrant("alice", "demo", audience, kind, ("orders:read",), rev, "g1")
-    signer = load_keys(KeyFolder(issuer.settings.keys_dir)).signer
-    return AccessTokenMint(issuer.settings.issuer, 600).mint(signer, grant, int(time.time()) if at is None else at)
+    return AccessTokenMint(issuer.settings.issuer, 600).mint(
+        issuer.signer, grant, int(time.time()) if at is None else at
+    )
 
 
 async def test_a_good_token_is_active_with_what_it_says(issuer: Issuer) -> None:
@@ -203,7 +202,7 @@ async def test_a_rule_of_every_kind_ends_what_was_minted_before_it(
 async def test_a_withdrawn_key_s_tokens_are_not_active_whatever_they_say(issuer: Issuer) -> None:
     """K06: this replica's folder may still have the key."""
     token = minted(issuer, rev=10**6)
-    await add(issuer, RuleKind.KEY, load_keys(KeyFolder(issuer.settings.keys_dir)).signer.kid)
+    await add(issuer, RuleKind.KEY, issuer.signer.kid)
     assert is_inactive(await ask(issuer, token))
 
 

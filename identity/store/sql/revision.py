@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 
 from identity.store.sql.engine import Database
 
-NEWEST_REVISION = "r0002"
+NEWEST_REVISION = "r0003"
 """The last of `migrations/versions/`; a test holds it to that."""
 
 
