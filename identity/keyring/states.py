@@ -131,7 +131,7 @@ class Keyring:
         )
         return self if signing == self.signing else self._with_signing(signing)
 
-    def retired(self, replaced_before: int, forgotten_before: int = 0) -> Keyring:
+    def retired(self, replaced_before: int, forgotten_before: float = float("-inf")) -> Keyring:
         """Previous keys that stopped signing before `replaced_before` are published no more; retired ones that did before
         `forgotten_before` are named no more: nothing they signed is asked about. Same version if there are none."""
         signing = tuple(

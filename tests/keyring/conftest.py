@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from engines import SqlServer
+from engines import SqlServer, sql
 from key_places import KINDS, MASTER, Somewhere, begin
 
 from identity.keyring.folder import KeyFolder
@@ -43,3 +43,6 @@ async def place(somewhere: Somewhere) -> KeyPlace:
     place = somewhere.open()
     await begin(place)
     return place
+
+
+__all__ = ["place", "somewhere", "sql"]

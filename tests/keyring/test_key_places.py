@@ -16,7 +16,7 @@ from identity.keyring.place import KeyPlace, KeyringConflictError
 from identity.keyring.signers import thumbprint
 from identity.keyring.states import KeyringError, KeyState
 
-CHANGES = 25
+CHANGES = 15
 
 
 async def test_the_first_keyring_has_a_current_a_next_and_a_refresh_key(somewhere: Somewhere) -> None:
