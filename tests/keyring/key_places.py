@@ -33,8 +33,8 @@ class Somewhere:
 
 @functools.cache
 def made(number: int) -> RSAPrivateKey:
-    """An RSA key of the tests, made once for a whole run."""
-    return rsa.generate_private_key(65537, 2048)
+    """An RSA key, made once for a whole run; smaller than any in use, for nothing here depends on its size."""
+    return rsa.generate_private_key(65537, 1024)
 
 
 def record_of(number: int, state: KeyState, now: int = NOW) -> SigningKeyRecord:

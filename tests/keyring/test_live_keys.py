@@ -121,6 +121,7 @@ async def test_a_rotation_is_in_force_within_the_promised_time(place: KeyPlace) 
         await until(lambda: published.reports[-1] == live.now.published.kids)
 
 
+@pytest.mark.filterwarnings("ignore:The RSA key is 1024 bits long")
 async def test_a_token_minted_after_a_rotation_names_the_new_key(place: KeyPlace) -> None:
     """K02, hydra PR 3942: a session that began before the rotation is signed by what signs now."""
     mint = AccessTokenMint("https://id.example.com", 600)
