@@ -89,8 +89,12 @@ class SqlKeys:
             async with self._changing() as session:
                 row = await _row(session, locked=True)
                 require_new(None if row is None else self._keyring(row), keyring, "The database")
-                await session.execute(delete(KeyringRow))
-                await session.execute(delete(SealedKey))
+                if (
+                    row is not None
+                ):  # And is ours until the commit: what is deleted unseen may be somebody's first keyring.
+                    await session.execute(delete(SealedKey))
+                    await session.delete(row)
+                    await session.flush()
                 name = secrets.token_urlsafe(12)
                 session.add(self._sealed_states(name, keyring))
                 session.add_all(self._sealed_keys(name, private))
