@@ -43,9 +43,10 @@ from identity.store.sql.api_key_uses import ApiKeyUses
 from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
+from identity.store.sql.history import History
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.registrations import Registrations
-from identity.store.sql.revision import NEWEST_REVISION, current_revision
+from identity.store.sql.revision import tables_of
 from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
@@ -74,12 +75,12 @@ class Stores:
     @classmethod
     def of(cls, settings: Settings) -> Stores:
         """Prepares the stores; nothing is opened yet."""
-        database = Database(settings.database_url.get_secret_value())
+        database = Database(settings.database_url.get_secret_value(), settings.database_connections)
         redis = connect(settings.redis_url.get_secret_value())
         families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
         journal, stream = SqlJournal(database), RedisStream(redis)
         begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
-        return cls(database, redis, journal, families, Ledger(begin, journal, stream, families.end), stream)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -185,9 +186,16 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             publications = RedisPublications(parts.stores.redis)
             watch = parts.keys.watch(publications, rules.keep_seconds, rules.remember_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
+            history = History(parts.stores.database, settings.history_retention)
             following, *others = (
                 asyncio.create_task(work)
-                for work in (parts.follower.run(), watch, rotation.run(), *(each.run() for each in parts.notes))
+                for work in (
+                    parts.follower.run(),
+                    watch,
+                    rotation.run(),
+                    history.run(),
+                    *(each.run() for each in parts.notes),
+                )
             )
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):
@@ -217,9 +225,8 @@ async def require_usable(settings: Settings, stores: Stores) -> None:
 
 async def _sql_problem(settings: Settings, stores: Stores) -> str:
     try:
-        revision = await current_revision(stores.database)
-        if revision != NEWEST_REVISION:
-            return f"The database is at revision {revision or 'none'}, not {NEWEST_REVISION}; run `identity migrate`."
+        if problem := (await tables_of(stores.database)).problem_for():
+            return problem
         if settings.mode == "serve":
             async with stores.database.read() as session:
                 demo = await Registrations(session).demo_rows()

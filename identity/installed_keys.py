@@ -13,7 +13,7 @@ from identity.keyring.publication import Publication, is_behind, revives
 from identity.keyring.sealing import MasterKey, MasterKeys
 from identity.keyring.states import KeyringError
 from identity.settings import ConfigurationError, Settings
-from identity.store.redis.connection import RedisConnection
+from identity.store.redis.commands import RedisConnection
 from identity.store.redis.publications import RedisPublications
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal

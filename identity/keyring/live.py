@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from identity.keyring.place import KeyPlace, KeyringConflictError
+from identity.keyring.place import KeyPlace, KeyPlaceAwayError, KeyringConflictError
 from identity.keyring.publication import Publications, is_behind
 from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer, rsa_public_key
 from identity.keyring.states import Keyring, KeyringError, KeyState
@@ -82,7 +82,7 @@ class LiveKeys:
         self._place = place
         self._known = known
         self._stamp: object = None
-        self._logged = ""
+        self._logged: str | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Called when another version of the keyring is in force, so that verifiers can be told at once."""
         self.problem = ""
@@ -115,12 +115,14 @@ class LiveKeys:
             tidied = keyring.retired(int(now - keep_seconds), int(now - remember_seconds))
             if tidied is not keyring:
                 await self._place.replace(keyring, tidied)
-            self._logged = ""
+            self._logged = None
         except KeyringConflictError:
             return
         except (KeyringError, OSError) as error:
-            if str(error) != self._logged:
-                self._logged = str(error)
+            # Once, not every second; a store that is away has many ways of saying so.
+            problem = "" if isinstance(error, KeyPlaceAwayError) else str(error)
+            if problem != self._logged:
+                self._logged = problem
                 log.error("keyring kept at its last good version", version=self.now.keyring.version, problem=str(error))
 
     async def _reload(self) -> None:

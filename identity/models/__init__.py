@@ -3,6 +3,7 @@
 from identity.models.api_key import ApiKey
 from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
+from identity.models.compatibility import Compatibility
 from identity.models.keys import KeyringRow, SealedKey
 from identity.models.resource import Resource
 from identity.models.revocation import FeedHead, RevocationRule
@@ -13,6 +14,7 @@ __all__ = [
     "ApiKey",
     "AuditEvent",
     "Client",
+    "Compatibility",
     "FeedHead",
     "KeyringRow",
     "Resource",
