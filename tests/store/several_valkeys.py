@@ -175,6 +175,22 @@ class Cluster:
         for server in self.servers:
             server.kill()
 
+    def masters(self) -> list[Server]:
+        """Those that are primaries now."""
+        found = []
+        for server in self.servers:
+            with suppress(RedisError, OSError):
+                if server.info("replication")["role"] == "master":
+                    found.append(server)
+        return found
+
+    @staticmethod
+    def slots_of(server: Server) -> list[int]:
+        """The slots that this server says it has."""
+        words = next(line for line in str(server.say("CLUSTER", "NODES")).splitlines() if "myself" in line).split()[8:]
+        ranges = [word.partition("-") for word in words if not word.startswith("[")]
+        return [slot for first, _, last in ranges for slot in range(int(first), int(last or first) + 1)]
+
     def node_id(self, at: int) -> str:
         return f"{at + 1:040x}"
 
@@ -197,3 +213,28 @@ class Cluster:
     def _is_whole(self, server: Server) -> bool:
         told = set(str(server.say("CLUSTER", "INFO")).split())
         return {"cluster_state:ok", f"cluster_known_nodes:{len(self.servers)}"} <= told
+
+
+class Move:
+    """A slot on its way from one node to another, as `redis-cli --cluster reshard` moves it."""
+
+    def __init__(self, cluster: Cluster, slot: int, source: Server, target: Server) -> None:
+        self._cluster, self._slot, self._source, self._target = cluster, slot, source, target
+
+    def begin(self) -> None:
+        self._target.say("CLUSTER", "SETSLOT", self._slot, "IMPORTING", self._source.say("CLUSTER", "MYID"))
+        self._source.say("CLUSTER", "SETSLOT", self._slot, "MIGRATING", self._target.say("CLUSTER", "MYID"))
+
+    def carry(self, *keys: str) -> None:
+        """Brings keys over, if they are there."""
+        self._source.say("MIGRATE", "127.0.0.1", self._target.port, "", 0, 5000, "KEYS", *keys)
+
+    def carry_all(self) -> None:
+        while keys := self._source.say("CLUSTER", "GETKEYSINSLOT", self._slot, 10):
+            self.carry(*keys)
+
+    def end(self) -> None:
+        """Tells the target first: a moment without an owner would lose the slot."""
+        owner = self._target.say("CLUSTER", "MYID")
+        for server in (self._target, self._source, *self._cluster.masters()):
+            server.say("CLUSTER", "SETSLOT", self._slot, "NODE", owner)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from engines import SqlServer, cluster, everywhere
 from redis.crc import key_slot
-from several_valkeys import Cluster, Server, until
+from several_valkeys import Cluster, Move, Server, until
 
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
@@ -37,25 +37,9 @@ async def shared() -> AsyncIterator[RedisConnection]:
     await connection.close()
 
 
-class Move:
-    """A slot on its way from one node to another, as `redis-cli --cluster reshard` moves it."""
-
-    def __init__(self, made: Cluster, slot: int, source: int, target: int) -> None:
-        self._slot, self._all = slot, made.servers[: made.primaries]
-        self._source, self._target = made.servers[source], made.servers[target]
-        self._ids = made.node_id(source), made.node_id(target)
-
-    def begin(self) -> None:
-        self._target.say("CLUSTER", "SETSLOT", self._slot, "IMPORTING", self._ids[0])
-        self._source.say("CLUSTER", "SETSLOT", self._slot, "MIGRATING", self._ids[1])
-
-    def carry(self, *keys: str) -> None:
-        for key in keys:
-            assert self._source.say("MIGRATE", "127.0.0.1", self._target.port, key, 0, 1000) in ("OK", "NOKEY")
-
-    def end(self) -> None:
-        for server in (self._target, self._source, *self._all):
-            server.say("CLUSTER", "SETSLOT", self._slot, "NODE", self._ids[1])
+def move_of(key: str, source: int, target: int) -> Move:
+    """The way of a key's slot."""
+    return Move(cluster(), key_slot(key.encode()), cluster().servers[source], cluster().servers[target])
 
 
 def home_of(made: Cluster, key: str) -> int:
@@ -70,7 +54,7 @@ async def test_a_key_is_found_before_while_and_after_its_slot_moves(shared: Redi
     await shared.execute("SET", "{moving}1", "one")
     await shared.execute("SET", "{moving}2", "two")
     for start, end in ((source, target), (target, source)):
-        move = Move(cluster(), key_slot(b"moving"), start, end)
+        move = move_of("{moving}", start, end)
         move.begin()
         move.carry("{moving}1")
         answers = await asyncio.gather(*(shared.execute("GET", f"{{moving}}{number}") for number in (1, 2, 3) * 10))
@@ -86,7 +70,7 @@ async def test_keys_on_both_sides_of_a_move_are_waited_for(shared: RedisConnecti
     source = home_of(cluster(), "{parted}")
     target = (source + 1) % 3
     await shared.execute("MSET", "{parted}1", "one", "{parted}2", "two")
-    there, back = (Move(cluster(), key_slot(b"parted"), *way) for way in ((source, target), (target, source)))
+    there, back = (move_of("{parted}", *way) for way in ((source, target), (target, source)))
     there.begin()
     there.carry("{parted}1")
     asking = asyncio.create_task(shared.execute("MGET", "{parted}1", "{parted}2"))
@@ -105,7 +89,7 @@ async def test_a_move_that_does_not_end_is_unavailable_within_a_bound(shared: Re
     source = home_of(cluster(), "{stuck}")
     target = (source + 1) % 3
     await shared.execute("MSET", "{stuck}1", "one", "{stuck}2", "two")
-    there = Move(cluster(), key_slot(b"stuck"), source, target)
+    there = move_of("{stuck}", source, target)
     there.begin()
     there.carry("{stuck}1")
     started = time.monotonic()
@@ -114,7 +98,7 @@ async def test_a_move_that_does_not_end_is_unavailable_within_a_bound(shared: Re
     assert time.monotonic() - started < 3
     there.carry("{stuck}2")
     there.end()
-    back = Move(cluster(), key_slot(b"stuck"), target, source)
+    back = move_of("{stuck}", target, source)
     back.begin()
     back.carry("{stuck}1", "{stuck}2")
     back.end()
@@ -127,7 +111,7 @@ async def test_a_step_of_a_session_survives_the_move_of_its_slot(shared: RedisCo
     source = home_of(cluster(), family_key(family.family))
     number = 0
     for start, end in ((source, (source + 1) % 3), ((source + 1) % 3, source)):
-        move = Move(cluster(), key_slot(family_key(family.family).encode()), start, end)
+        move = move_of(family_key(family.family), start, end)
         for step in (move.begin, lambda move=move: move.carry(family_key(family.family)), move.end):
             step()
             assert await store.step(Generation(family.family, number), True, KID) is Step.ADVANCED

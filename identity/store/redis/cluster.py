@@ -99,7 +99,8 @@ class ClusterConnection(RedisConnection):
         """Returns one node's answer."""
         try:
             return await self._channel(place).send(command, first=first)
-        except _REDIRECTIONS as error:
+        except (StoreUnavailableError, *_REDIRECTIONS) as error:
+            self._learn_beside()  # Another may have taken its place.
             raise StoreUnavailableError("Redis", type(error).__name__) from error
 
     async def close(self) -> None:
