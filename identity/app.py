@@ -198,7 +198,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
                 )
             )
             cleanup.push_async_callback(_stop, parts, following, others)
-            with on_stop_signal(parts.follower.close):
+            with on_stop_signal(parts.follower.stop_waiting):
                 yield
 
     return lifespan

@@ -121,7 +121,7 @@ async def test_damaged_keys_stop_a_server_that_starts_and_none_that_runs(
                 await place.repair()
                 await restarted.start()
                 assert restarted.is_alive, damage.name
-                found.faults.append(Fault(damage.name, began, time.monotonic(), cuts=True))
+                found.faults.append(Fault(f"{damage.name} at {restarted.url}", began, time.monotonic(), cuts=True))
                 if number % 3 == 0 and number < 3 * MOST_ROTATIONS:
                     await signing_keys(lab.settings, lab.stores).rotate(force=True)
                     await place.keep()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -245,3 +246,17 @@ async def test_a_server_that_may_have_missed_a_rule_does_not_answer(start_issuer
             assert refusal(await ask(issuer, token)) == (503, "temporarily_unavailable")
     finally:
         valkey.stop()
+
+
+async def test_a_stopping_server_still_hears_what_is_revoked(issuer: Issuer) -> None:
+    """A56, F18: it answers what it has accepted for ten seconds more; a poll ends at once."""
+    token = granted(await issuer.login())["access_token"]
+    issuer.app.state.follower.stop_waiting()
+    assert (await ask(issuer, token)).json()["active"] is True
+    grant_id = (await issuer.claims(token))["grant_id"]
+    async with issuer.stores.ledger.change() as change:
+        change.revoke(Rule.revoking(RuleKind.GRANT, grant_id))
+    async with asyncio.timeout(1):
+        while not is_inactive(await ask(issuer, token)):
+            await asyncio.sleep(0.01)
+        assert (await issuer.feed(wait="25")).status_code == 200
