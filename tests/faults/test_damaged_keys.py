@@ -101,7 +101,7 @@ async def test_damaged_keys_stop_a_server_that_starts_and_none_that_runs(
     async with installation(tmp_path, made_keys, settings=settings, start=False) as lab:
         place = await prepared(lab, where)
         damages = place.damages()
-        rounds, found = f18.rounds(short=3, long=4 * len(damages), at_once=2 * len(damages)), History()
+        rounds, found = f18.rounds(short=3, long=4 * len(damages), at_once=len(damages)), History()
         await asyncio.gather(*(each.start() for each in lab.replicas))
         credential = (lab.credential.client_id, lab.credential.secret)
         servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
