@@ -13,7 +13,7 @@ from identity.web.services import Services
 
 
 class Health:
-    """Liveness says that the process runs; readiness that it can issue, and if not, why not."""
+    """Liveness says that the process runs; readiness that it can issue and goes on doing so, and if not, why not."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -24,10 +24,12 @@ class Health:
 
     async def ready(self, _request: Request) -> Response:
         """200 while SQL and Redis have answered, and agreed, within two seconds, and all servers use one keyring as far as
-        this one can tell; else 503 with the reason."""
+        this one can tell; else, and once told to stop, 503 with the reason."""
         follower, reason = self._services.follower, self._services.keys.problem
         if follower.age > FEED_MAX_AGE:
             reason = follower.problem or "The revocation feed is not confirmed"
+        if self._services.stop.has_begun:
+            reason = "The server is stopping"
         if not reason:
             return Response(b'{"status":"ready"}', 200, NO_STORE, "application/json")
         body = json.dumps({"status": "not ready", "reason": reason})
