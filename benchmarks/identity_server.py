@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.processes import HOST, OTHER_CORE, Server, cpu_seconds
-from identity.app import Stores, load_live_keys
+from identity.app import Stores
 from identity.cli.dev import DevOptions, _environment, _prepare
+from identity.installed_keys import key_folder
+from identity.keyring.live import load_keys
 from identity.settings import load_settings
 from identity.store.embedded import EmbeddedValkey
 from identity.tokens.refresh_token import Family, Generation, new_family, write_token
@@ -47,7 +49,7 @@ class IdentityServer:
             assert self.valkey.process_id
             os.sched_setaffinity(self.valkey.process_id, {OTHER_CORE})
             self.notes = asyncio.run(_prepare(self.settings, self.options))
-            self.keys = load_live_keys(self.settings).now
+            self.keys = asyncio.run(load_keys(key_folder(self.settings)))
             self.server = self.start_process(PORT)
         except BaseException:
             self.valkey.stop()

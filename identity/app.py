@@ -12,13 +12,12 @@ from fastapi import FastAPI
 from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
 from identity.administration.key_schedule import RotationSchedule
-from identity.administration.keys import KeyRules, SigningKeys
+from identity.administration.keys import SigningKeys
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
-from identity.keyring.folder import KeyFolder
-from identity.keyring.live import LiveKeys
-from identity.keyring.states import KeyringError
+from identity.installed_keys import key_place, key_rules
+from identity.keyring.live import LiveKeys, LoadedKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.api_key import ApiKeyGrant
@@ -109,12 +108,11 @@ class Parts:
         return self.audit, self.uses, self.issued
 
 
-def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
-    """Returns the server, ready to be run. Raises `ConfigurationError` for keys it cannot use (`keys` are those already
-    loaded, if any: loading validates them, which takes longer than all the rest); the stores are opened, and looked at,
-    when the server starts."""
+def create_app(settings: Settings, keys: LoadedKeys | None = None) -> FastAPI:
+    """Returns the server, ready to be run. Keys are loaded (`keys` are those that were already, if any: validating them
+    takes longer than all the rest), and the stores opened, and looked at, when it starts."""
     stores = Stores.of(settings)
-    parts, services = _assemble(settings, stores, keys or load_live_keys(settings))
+    parts, services = _assemble(settings, stores, LiveKeys(key_place(settings, stores.database), keys))
     app = FrontedApp(
         title="Identity",
         description="Logs people and programs in, and signs the tokens that services verify.",
@@ -130,38 +128,14 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
     public, registered = public_paths(settings.issuer), client_paths(settings.issuer)
     table, origins = endpoints(services), services.registry.origins
     app.put_in_front(lambda rest: CrossOrigin(Front(rest, table, parts.stop), public, registered, origins))
-    app.state.follower, app.state.endpoints = parts.follower, table
+    app.state.follower, app.state.keys, app.state.endpoints = parts.follower, parts.keys, table
     return app
-
-
-def load_live_keys(settings: Settings) -> LiveKeys:
-    """Returns the keys, or raises `ConfigurationError`."""
-    try:
-        return LiveKeys(key_folder(settings))
-    except (KeyringError, OSError) as error:
-        raise ConfigurationError([str(error)]) from None
-
-
-def key_folder(settings: Settings) -> KeyFolder:
-    """Returns the keys folder the settings name."""
-    passphrase = settings.keys_passphrase
-    return KeyFolder(settings.keys_dir, passphrase.get_secret_value().encode() if passphrase else None)
-
-
-def key_rules(settings: Settings) -> KeyRules:
-    """Returns how keys are made and when they move on."""
-    return KeyRules(
-        bits=settings.key_bits,
-        publication_seconds=settings.publication_seconds,
-        token_horizon=settings.token_horizon,
-        session_lifetime=settings.refresh_absolute_lifetime,
-    )
 
 
 def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
     """Returns what operators, and the schedule, do with keys."""
     publications, verifiers = RedisPublications(stores.redis), RedisVerifiers(stores.redis)
-    return SigningKeys(key_folder(settings), key_rules(settings), publications, verifiers)
+    return SigningKeys(key_place(settings, stores.database), key_rules(settings), publications, verifiers)
 
 
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
@@ -209,8 +183,11 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             cleanup.push_async_callback(parts.stores.close)
             cleanup.callback(parts.passwords.close)
             await require_usable(settings, parts.stores)
+            await parts.keys.start()
             await parts.follower.start()
-            watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
+            rules = key_rules(settings)
+            publications = RedisPublications(parts.stores.redis)
+            watch = parts.keys.watch(publications, rules.keep_seconds, rules.remember_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             history = History(parts.stores.database, settings.history_retention)
             following, *others = (
@@ -225,7 +202,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
                 )
             )
             cleanup.push_async_callback(_stop, parts, following, others)
-            with on_stop_signal(parts.stop, parts.follower.close):
+            with on_stop_signal(parts.stop, parts.follower.stop_waiting):
                 yield
 
     return lifespan

@@ -58,6 +58,11 @@ class Settings(BaseModel):
     redis_url: SecretStr = Field(
         SecretStr(""), description="Address of Redis or Valkey >= 7, of its sentinels or its cluster."
     )
+    keys_in: Literal["folder", "database"] = Field(
+        "folder", description="Where the keys are; `database` needs a master key and no shared folder."
+    )
+    master_key: SecretStr | None = Field(None, description="Seals the private keys in the database.")
+    second_master_key: SecretStr | None = Field(None, description="Opens what was sealed with it, and seals nothing.")
     keys_dir: Path = Field(Path("keys"), description="Folder of the signing keys and refresh keys.")
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
     data_dir: Path = Field(Path(".identity"), description="Folder of the embedded stores, used where no URL is given.")
@@ -190,7 +195,9 @@ def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
     return values, problems
 
 
-_SECRETS = frozenset({"database_url", "redis_url", "keys_passphrase", "bootstrap_admin_password"})
+_SECRETS = frozenset(
+    {"database_url", "redis_url", "keys_passphrase", "master_key", "second_master_key", "bootstrap_admin_password"}
+)
 
 
 def _read_secret(

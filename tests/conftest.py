@@ -21,6 +21,7 @@ from identity.accounts.passwords import Passwords
 from identity.administration.demo import make_demo
 from identity.app import Stores
 from identity.keyring.folder import KeyFolder
+from identity.keyring.making import first_keyring
 from identity.settings import Settings
 from identity.store.sql.migration import migrate
 
@@ -35,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A keys folder, made once because RSA keys take their time. Copy it, never change it."""
     folder = tmp_path_factory.mktemp("made") / "keys"
-    KeyFolder(folder).initialise(2048, int(time.time()))
+    asyncio.run(KeyFolder(folder).create(*first_keyring(2048, int(time.time()))))
     return folder
 
 

@@ -23,6 +23,8 @@ from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
 from identity.app import Stores, create_app, signing_keys
+from identity.keyring.live import LiveKeys
+from identity.keyring.signers import Signer
 from identity.settings import Settings
 from identity.verifier.profile import API_KEY_GRANT
 
@@ -81,6 +83,12 @@ class Issuer:
     @property
     def keys(self) -> SigningKeys:
         return signing_keys(self.settings, self.stores)
+
+    @property
+    def signer(self) -> Signer:
+        """What the running server signs with."""
+        live: LiveKeys = self.app.state.keys
+        return live.now.signer
 
     async def settled(self) -> int:
         """Returns once the server has seen every rule that is committed now; the number of the last."""

@@ -41,6 +41,13 @@ OURS: dict[str, set[str]] = {
         "identity.verifier.profile",
     },
     "identity.settings": {"identity.store.redis.address", "identity.verifier.profile"},
+    "identity.installed_keys": {
+        "identity.administration.keys",
+        "identity.feed",
+        "identity.keyring",
+        "identity.settings",
+        "identity.store",
+    },
     "identity.store": {
         "identity.accounts",
         "identity.feed",
@@ -59,7 +66,8 @@ OURS: dict[str, set[str]] = {
     },
     "resource_example": {"identity.verifier"},
 }
-"""What each part may import of ours, besides itself. `app` and `cli` may import everything; nobody else may import them."""
+"""What each part may import of ours, besides itself. `app` and `cli` may import everything; nobody else may import them, or
+`installed_keys`."""
 
 LIBRARIES: dict[str, tuple[str, ...]] = {
     "sqlmodel": ("identity.models", "identity.store.sql"),

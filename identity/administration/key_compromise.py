@@ -12,7 +12,7 @@ from typing import NamedTuple
 from identity.administration.keys import SigningKeys
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
-from identity.keyring.folder import KeyringConflictError
+from identity.keyring.place import KeyringConflictError
 from identity.keyring.states import Keyring, KeyState
 from identity.models import AuditEvent
 from identity.store.sql.change import SqlChange
@@ -61,7 +61,7 @@ class KeyCompromise:
 
     1. Another key signs. For one key that is the next one, which every verifier has; nobody waits for a gate.
     2. The servers notice (at most 5 s): from now on no token is signed with the stolen key.
-    3. The key is withdrawn: not published, its private file removed.
+    3. The key is withdrawn: not published, its private half removed.
     4. A rule refuses every token that names it, for ever, at verifiers that still hold it.
 
     Whoever is interrupted repeats the command: what is done already is not done again, and the rule is written in any case.
@@ -84,19 +84,21 @@ class KeyCompromise:
 
     async def withdraw_everything(self) -> Withdrawal:
         """Withdraws every key there is and ends every session, for a stolen host: nothing signed or issued so far counts."""
-        began, stolen = time.monotonic(), self.everything()
+        began, stolen = time.monotonic(), await self.everything()
         return await self._finish(await self._keys.supersede_everything(), stolen, began)
 
-    def everything(self) -> tuple[str, ...]:
+    async def everything(self) -> tuple[str, ...]:
         """Returns every key that is not withdrawn."""
-        return tuple(record.kid for record in self._keys.list().signing if record.state is not KeyState.WITHDRAWN)
+        return tuple(
+            record.kid for record in (await self._keys.list()).signing if record.state is not KeyState.WITHDRAWN
+        )
 
     async def _finish(self, superseded: Keyring, kids: tuple[str, ...], began: float) -> Withdrawal:
         steps = [Step("another key signs", time.monotonic() - began)]
         reached = await self._keys.reaches_every_server(superseded)
         noticed = "every server has noticed" if reached else "gave up waiting for a server to notice"
         steps.append(Step(noticed, time.monotonic() - began))
-        keyring = self._keys.withdraw(*kids)
+        keyring = await self._keys.withdraw(*kids)
         steps.append(Step("withdrawn", time.monotonic() - began))
         async with self._ledger.change() as change:
             change.revoke(*(Rule.revoking(RuleKind.KEY, kid) for kid in kids))

@@ -11,7 +11,7 @@ import structlog
 
 from identity.administration.keys import SigningKeys
 from identity.feed.stores import StoreUnavailableError
-from identity.keyring.folder import KeyringConflictError
+from identity.keyring.place import KeyringConflictError
 from identity.keyring.publication import TooEarlyError
 from identity.keyring.states import Keyring, KeyringError
 from identity.oauth.grants.pipeline import Audit
@@ -60,7 +60,7 @@ class RotationSchedule:
 
     async def look(self) -> None:
         """Rotates if it is time and the next key may sign; after `patience` seconds of waiting, although it may not."""
-        keyring = self._keys.list()
+        keyring = await self._keys.list()
         if self._wall() < _signing_since(keyring) + self._lifetime:
             self._held_since = None
             return

@@ -88,7 +88,8 @@ def revoke(
     value = sys.stdin.readline().strip() if (what, value) == ("token", "-") else value
 
     async def work(office: Office) -> Acknowledgement | None:
-        await (office.revocation.everything() if everything else getattr(office.revocation, what)(value))
+        revocation = await office.revocation()
+        await (revocation.everything() if everything else getattr(revocation, what)(value))
         return await acknowledgement_of(office, patience) if wait else None
 
     print_acknowledged("Revoked", {"revoked": what}, work_in_office(data_dir, work), as_json)

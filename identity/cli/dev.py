@@ -8,7 +8,6 @@ import os
 import shlex
 import socket
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,11 +18,12 @@ from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
-from identity.app import Stores, key_folder
+from identity.app import Stores, signing_keys
 from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
 from identity.cli.process import refuse, server_program
 from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
+from identity.installed_keys import key_place
 from identity.keyring.states import KeyringError
 from identity.settings import LOOPBACK_HOSTS, ConfigurationError, Settings, load_settings
 from identity.store.embedded import (
@@ -146,20 +146,26 @@ def _can_verify(options: DevOptions) -> bool:
 async def _prepare(settings: Settings, options: DevOptions) -> DemoNotes:
     """Makes what is missing: keys on the very first start only, tables, demo rows. A second start keeps everything."""
     database_exists = (options.data_dir / "identity.sqlite3").exists()
-    folder = key_folder(settings)
-    if not folder.is_initialised:
-        if database_exists:
-            raise KeyringError(
-                f"{settings.keys_dir}/ holds no keyring, but {options.data_dir} was used with one before; put it back, or "
-                f"remove both folders to start anew."
-            )
-        folder.initialise(settings.key_bits, int(time.time()))
     stores = Stores.of(settings)
     try:
+        if settings.keys_in == "database":
+            await migrate(stores.database)
+        if not await key_place(settings, stores.database).is_initialised():
+            if database_exists:
+                raise KeyringError(_lost_keys(settings, options))
+            await signing_keys(settings, stores).initialise()
         await migrate(stores.database)
         return await _demo(settings, options, stores)
     finally:
         await stores.close()
+
+
+def _lost_keys(settings: Settings, options: DevOptions) -> str:
+    where = f"{settings.keys_dir}/" if settings.keys_in == "folder" else "The database"
+    return (
+        f"{where} holds no keyring, but {options.data_dir} was used with one before; put it back, or remove both folders "
+        f"to start anew."
+    )
 
 
 async def _demo(settings: Settings, options: DevOptions, stores: Stores) -> DemoNotes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,14 @@ import typer
 
 from identity.administration.compromise_report import CompromiseReport
 from identity.administration.key_compromise import Withdrawal
+from identity.administration.key_move import move_keyring
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import Row, print_done, print_progress, print_rows
 from identity.cli.verifiers import DEFAULT_PATIENCE, Patience, Wait, acknowledgement_of, print_acknowledged
 from identity.feed.verifiers import Acknowledgement
+from identity.installed_keys import key_folder, sql_keys
+from identity.keyring.place import KeyPlace
 from identity.keyring.publication import TooEarlyError
 from identity.keyring.states import Keyring
 
@@ -24,12 +28,19 @@ app = typer.Typer(no_args_is_help=True, help="Signing keys: list, rotate, export
 _PATIENCE_SECONDS = 24 * 3600
 
 
+class KeysIn(StrEnum):
+    """Where keys are kept."""
+
+    FOLDER = "folder"
+    DATABASE = "database"
+
+
 @app.command("init")
 def init(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Make the first keys of an installation; refused where there are some."""
 
     async def work(office: Office) -> Keyring:
-        return office.keys.initialise()
+        return await office.keys.initialise()
 
     keyring = work_in_office(data_dir, work)
     print_done(f"Made the first keys; {keyring.current.kid} signs.", {"kid": keyring.current.kid}, as_json)
@@ -40,7 +51,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None
     """Show every key and its state."""
 
     async def work(office: Office) -> Keyring:
-        return office.keys.list()
+        return await office.keys.list()
 
     print_rows(_rows(work_in_office(data_dir, work), as_json), ("kid", "state", "made", "signing", "replaced"), as_json)
 
@@ -61,7 +72,7 @@ def rotate(
 
     async def work(office: Office) -> Keyring:
         if refresh_key:
-            keyring = office.keys.rotate_refresh_key()
+            keyring = await office.keys.rotate_refresh_key()
             await office.record("keys.refresh_key_rotated", keyring.refresh[0].key_id)
             return keyring
         keyring = await (
@@ -119,9 +130,45 @@ def export(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
     """Print the published keys as a JWKS."""
 
     async def work(office: Office) -> bytes:
-        return office.keys.export()
+        return await office.keys.export()
 
     typer.echo(work_in_office(data_dir, work).decode())
+
+
+@app.command("move")
+def move(
+    to: Annotated[KeysIn, typer.Option("--to", help="Where the keys are to be from now on.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Move all keys into the database, or back into the folder. Nobody is logged out; then set IDENTITY_KEYS_IN."""
+
+    async def work(office: Office) -> Keyring:
+        settings, database = office.settings, office.stores.database
+        folder, sql = key_folder(settings), sql_keys(settings, database)
+        places: tuple[KeyPlace, KeyPlace] = (folder, sql) if to is KeysIn.DATABASE else (sql, folder)
+        keyring = await move_keyring(*places, to.value)
+        await office.record("keys.moved", to.value)
+        return keyring
+
+    keyring = work_in_office(data_dir, work)
+    sentence = (
+        f"The keys are in the {to.value} now; set IDENTITY_KEYS_IN={to.value} and restart the servers one by one."
+    )
+    print_done(sentence, {"kid": keyring.current.kid, "keys_in": to.value, "version": keyring.version}, as_json)
+
+
+@app.command("seal-again")
+def seal_again(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Seal every key in the database with IDENTITY_MASTER_KEY, whichever of the two master keys sealed it before."""
+
+    async def work(office: Office) -> int:
+        sealed = await sql_keys(office.settings, office.stores.database).seal_again()
+        await office.record("keys.sealed_again", str(sealed))
+        return sealed
+
+    sealed = work_in_office(data_dir, work)
+    print_done(f"Sealed {sealed} keys; the other master key opens nothing any more.", {"sealed": sealed}, as_json)
 
 
 def _make_folder(folder: Path) -> None:
@@ -141,7 +188,7 @@ async def _compromise_and_report(
     office: Office, kid: str | None, patience: float, folder: Path
 ) -> tuple[Withdrawal, Acknowledgement]:
     began_at = time.time()
-    kids = [kid] if kid is not None else office.key_compromise.everything()
+    kids = [kid] if kid is not None else await office.key_compromise.everything()
     counting = asyncio.create_task(office.exposure_of(kids))  # Beside the emergency, which waits for nothing.
     done = await _compromise(office, kid)
     state = await acknowledgement_of(office, patience)

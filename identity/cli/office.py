@@ -22,11 +22,13 @@ from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
-from identity.app import Stores, load_live_keys, signing_keys
+from identity.app import Stores, signing_keys
 from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
 from identity.feed.verifiers import Verifiers
+from identity.installed_keys import key_place
+from identity.keyring.live import LiveKeys
 from identity.keyring.states import KeyringError
 from identity.models import AuditEvent
 from identity.oauth.grants.sessions import Sessions
@@ -57,11 +59,12 @@ class Office:
     verifiers: Verifiers
     actor: str
 
-    @property
-    def revocation(self) -> OperatorRevocation:
+    async def revocation(self) -> OperatorRevocation:
         """Revocation needs the keys, to read tokens; other commands work without them."""
         sessions = Sessions(self.stores.ledger, self.stores.families)
-        tokens = TokenReader(self.stores.families, load_live_keys(self.settings), self.settings.issuer)
+        keys = LiveKeys(key_place(self.settings, self.stores.database))
+        await keys.start()
+        tokens = TokenReader(self.stores.families, keys, self.settings.issuer)
         return OperatorRevocation(self.stores.ledger, sessions, tokens, self.people, self.clients, self.actor)
 
     @property
@@ -87,7 +90,7 @@ def work_in_office(data_dir: Path, work: Callable[[Office], Awaitable[T]]) -> T:
             return asyncio.run(_work(settings, work))
     except ConfigurationError as error:
         sys.exit(refuse(error.problems))
-    except (AdministrationError, EmbeddedStoreError, KeyringError, StoreUnavailableError) as error:
+    except (AdministrationError, EmbeddedStoreError, KeyringError, OSError, StoreUnavailableError) as error:
         print(f"identity: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
 

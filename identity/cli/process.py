@@ -16,9 +16,10 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from identity.accounts.passwords import Passwords
-from identity.app import Stores, create_app, load_live_keys, require_usable
+from identity.app import Stores, create_app, require_usable
 from identity.cli.connections import REST_SECONDS, GuardedProtocol
-from identity.keyring.live import LiveKeys
+from identity.installed_keys import load_installed_keys, require_newest
+from identity.keyring.live import LoadedKeys
 from identity.settings import ConfigurationError, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
     configure_logging()
     _protect_memory()
     keys = asyncio.run(_prepare(settings))
-    if settings.mode == "serve" and settings.keys_passphrase is None:
+    if settings.mode == "serve" and settings.keys_in == "folder" and settings.keys_passphrase is None:
         log.warning("the private keys are not encrypted at rest; IDENTITY_KEYS_PASSPHRASE_FILE would do that")
     options: dict[str, Any] = {
         "host": host,
@@ -106,21 +107,24 @@ def _protect_memory() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-async def _prepare(settings: Settings) -> LiveKeys:
+async def _prepare(settings: Settings) -> LoadedKeys:
     """Reports the problems of keys and stores together, before anything listens; then makes the first administrator, and
     returns the keys."""
+    stores = Stores.of(settings)
     problems: list[str] = []
     keys = None
     try:
-        keys = load_live_keys(settings)
+        try:
+            await require_usable(settings, stores)
+        except ConfigurationError as error:
+            problems += error.problems
+        if settings.keys_in == "folder" or not problems:
+            keys = await load_installed_keys(settings, stores.database)
+        if keys is not None and not problems:
+            await require_newest(settings, stores.database, stores.redis, keys)
+            await _bootstrap(settings, stores)
     except ConfigurationError as error:
-        problems += error.problems
-    stores = Stores.of(settings)
-    try:
-        await require_usable(settings, stores)
-        await _bootstrap(settings, stores)
-    except ConfigurationError as error:
-        problems += error.problems
+        problems = [*error.problems, *problems]
     finally:
         await stores.close()
     if keys is None or problems:

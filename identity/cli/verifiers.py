@@ -26,7 +26,7 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None
 
     async def work(office: Office) -> list[Row]:
         head, live = await office.stores.journal.head(), await office.verifiers.live()
-        following = office.keys.list().next.kid
+        following = (await office.keys.list()).next.kid
         return [_row(each, head, following) for each in live]
 
     columns = ("resource", "instance", "behind", "keys", "holds_next_key", "last_seen")

@@ -56,6 +56,7 @@ class Follower:
         self._confirmed = asyncio.Event()
         self._closing = asyncio.Event()
         self._wakes = 0
+        self._is_stopping = False
         self.problem = ""
         """Why the head could not be confirmed lately, for readiness; empty while all is well."""
 
@@ -113,20 +114,26 @@ class Follower:
                 return
 
     def _is_still(self, head: Head, wakes: int) -> bool:
-        return self._picture.head == head and self._wakes == wakes and not self._closing.is_set()
+        return self._picture.head == head and self._wakes == wakes and not self._is_stopping
 
     def wake(self) -> None:
         """Ends every wait at once, because the pollers are to hear of something that is not a rule: new keys."""
         self._wakes += 1
         self._announce()
 
+    def stop_waiting(self) -> None:
+        """Ends every wait for news at once, those to come too, so that a stopping server is not held up by its pollers. It goes
+        on following: what it still has to answer, it answers by all the rules there are."""
+        self._is_stopping = True
+        self._announce()
+
     def close(self) -> None:
-        """Ends every wait at once, so that a stopping server is not held up by its pollers, and `run` after its last step.
+        """Ends every wait at once, and `run` after its last step.
 
         Cancelling `run` would not do: redis-py can swallow a cancellation that arrives while it connects (so each loop also
         looks for itself), and an SQL statement that is cancelled can leave its connection open."""
         self._closing.set()
-        self._announce()
+        self.stop_waiting()
         self._tell_confirmed()
 
     async def _follow(self) -> None:

@@ -1,125 +1,121 @@
 """The keys folder: private keys as PKCS#8 files, and `keyring.json`, which holds the states.
 
 Everything is 0600 and written to a new file that then takes the old one's place, so a crash leaves the old state or the
-new one. Whoever changes the folder holds its lock and has read the version it replaces. A key that is missing, damaged or
-readable by others is a refusal, never a reason to make a new one (K08).
+new one. Whoever changes the folder holds its lock and has read what it replaces; private keys are there before a state
+names them. A key that is missing, damaged or readable by others is a refusal, never a reason to make a new one (K08).
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
-import json
 import os
 import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from identity.keyring.signers import base64url, public_jwk, rsa_public_key
-from identity.keyring.states import (
-    Keyring,
-    KeyringError,
-    KeyState,
-    RefreshKeyRecord,
-    SigningKeyRecord,
+from identity.keyring.document import read_keyring, write_keyring
+from identity.keyring.place import (
+    NONE_NEW,
+    KeyringConflictError,
+    PrivateKeys,
+    kids_in_need,
+    refresh_ids_in_need,
+    require_new,
 )
-from identity.verifier.profile import RSA_PUBLIC_EXPONENT
+from identity.keyring.signers import public_jwk
+from identity.keyring.states import Keyring, KeyringError, RefreshKeyRecord, SigningKeyRecord
 
 _STATES_FILE = "keyring.json"
-_KEY_ID_BYTES = 3
-
-
-class KeyringConflictError(KeyringError):
-    """Somebody else changed the keyring in between: read it again and decide again."""
 
 
 class KeyFolder:
-    """One `keys/` folder, on this machine or mounted by every replica."""
+    """One `keys/` folder, on this machine or mounted by every replica; implements `place.KeyPlace`. Whatever may wait, for
+    the lock, for a disk or for the arithmetic of a key, does so in a thread."""
 
     def __init__(self, path: Path, passphrase: bytes | None = None) -> None:
         self.path = path
         self._passphrase = passphrase
 
-    @property
-    def is_initialised(self) -> bool:
-        """Whether a keyring was ever made here."""
-        return (self.path / _STATES_FILE).exists()
+    async def is_initialised(self) -> bool:
+        """Returns whether a keyring was ever made here."""
+        return self._states_path.exists()
 
-    def stamp(self) -> tuple[int, int, int]:
-        """Returns a value that changes whenever the keyring does; costs one `stat`."""
-        status = (self.path / _STATES_FILE).stat()
+    async def stamp(self) -> tuple[int, int, int]:
+        """Costs one `stat`; `OSError` where there is no keyring."""
+        status = self._states_path.stat()
         return status.st_mtime_ns, status.st_ino, status.st_size
 
-    def initialise(self, bits: int, now: int) -> Keyring:
-        """Makes the first keyring: a current key, a next key, a refresh key. Refuses where there is one already."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with self._locked():
-            if self.is_initialised:
-                raise KeyringError(f"{self.path} already holds a keyring.")
-            current = self.new_signing_key(bits, KeyState.CURRENT, now)
-            following = self.new_signing_key(bits, KeyState.NEXT, now)
-            keyring = Keyring(1, (current, following), (self.new_refresh_key(now),))
-            self._write_states(keyring)
-        return keyring
+    async def read(self) -> Keyring:
+        """Returns the keyring as it stands."""
+        return await asyncio.to_thread(self._read)
 
-    def read(self) -> Keyring:
-        """Returns the keyring as it stands, without opening a private key."""
-        path = self.path / _STATES_FILE
-        try:
-            return _parse(json.loads(_read_private(path)))
-        except FileNotFoundError:
-            raise KeyringError(f"{path} is missing; `identity keys init` makes a first keyring.") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise KeyringError(f"{path} is damaged ({type(error).__name__}); restore it from a backup.") from None
-
-    def replace(self, old: Keyring, new: Keyring) -> None:
-        """Stores `new` if `old` still stands, as one compare-and-set; then removes private files nobody needs."""
-        with self._locked():
-            if self.read().version != old.version:
-                raise KeyringConflictError("The keyring was changed by somebody else at the same time.")
-            self._require_files(new)
-            self._write_states(new)
-            self._remove_spent_files(new)
-
-    def new_signing_key(self, bits: int, state: KeyState, now: int) -> SigningKeyRecord:
-        """Writes a new RSA key (CSPRNG, exponent 65537) and returns its record; it exists before any state names it."""
-        key = rsa.generate_private_key(RSA_PUBLIC_EXPONENT, bits)
-        jwk = public_jwk(key.public_key())
-        self._write_private(f"{jwk['kid']}.pem", key)
-        return SigningKeyRecord(jwk["kid"], state, jwk, now, promoted_at=now if state is KeyState.CURRENT else None)
-
-    def new_refresh_key(self, now: int) -> RefreshKeyRecord:
-        """Writes a new refresh key. Its 32 random bytes stand in the file as an Ed25519 seed, which gives them the same
-        container, and the same encryption at rest, as every other key; nothing is ever signed with it."""
-        key_id = base64url(secrets.token_bytes(_KEY_ID_BYTES))
-        self._write_private(
-            f"refresh.{key_id}.pem", ed25519.Ed25519PrivateKey.from_private_bytes(secrets.token_bytes(32))
-        )
-        return RefreshKeyRecord(key_id, now)
-
-    def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
+    async def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
         """Returns the private key of `record`, or refuses: it must be readable, private, RSA, and the one it is named for."""
-        path = self.path / f"{record.kid}.pem"
-        key = self._load(path)
+        path = self.path / _signing_file(record.kid)
+        key = await asyncio.to_thread(self._load, path)
         if not isinstance(key, RSAPrivateKey) or public_jwk(key.public_key()) != record.public:
             raise KeyringError(f"{path} is not the key that the keyring says it is.")
         return key
 
-    def load_refresh_key(self, record: RefreshKeyRecord) -> bytes:
+    async def load_refresh_key(self, record: RefreshKeyRecord) -> bytes:
         """Returns the 32 bytes of a refresh key."""
-        path = self.path / f"refresh.{record.key_id}.pem"
-        key = self._load(path)
+        path = self.path / _refresh_file(record.key_id)
+        key = await asyncio.to_thread(self._load, path)
         if not isinstance(key, ed25519.Ed25519PrivateKey):
             raise KeyringError(f"{path} is not a refresh key.")
         return key.private_bytes_raw()
+
+    async def create(self, keyring: Keyring, private: PrivateKeys) -> None:
+        """Stores the first keyring; makes the folder where there is none."""
+        await asyncio.to_thread(self._create, keyring, private)
+
+    async def replace(self, old: Keyring, new: Keyring, made: PrivateKeys = NONE_NEW) -> None:
+        """Stores `new` if `old` still stands; a private file that another process cannot find is never named."""
+        await asyncio.to_thread(self._replace, old, new, made)
+
+    @property
+    def _states_path(self) -> Path:
+        return self.path / _STATES_FILE
+
+    def _read(self) -> Keyring:
+        path = self._states_path
+        try:
+            return read_keyring(_read_private(path))
+        except FileNotFoundError:
+            raise KeyringError(f"{path} is missing; `identity keys init` makes a first keyring.") from None
+        except ValueError as error:
+            raise KeyringError(f"{path} is damaged ({error}); restore it from a backup.") from None
+
+    def _create(self, keyring: Keyring, private: PrivateKeys) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked():
+            require_new(self._read() if self._states_path.exists() else None, keyring, str(self.path))
+            self._store(keyring, private)
+
+    def _replace(self, old: Keyring, new: Keyring, made: PrivateKeys) -> None:
+        with self._locked():
+            if self._read() != old:
+                raise KeyringConflictError
+            self._store(new, made)
+
+    def _store(self, keyring: Keyring, made: PrivateKeys) -> None:
+        """Private files, then the states that name them, then away with what no state names: also after a crash before."""
+        for kid, key in made.signing.items():
+            self._write_private(_signing_file(kid), key)
+        for key_id, secret in made.refresh.items():
+            # 32 random bytes look like an Ed25519 seed, which gives them the container, and the encryption at rest, of every
+            # other key; nothing is ever signed with it.
+            self._write_private(_refresh_file(key_id), ed25519.Ed25519PrivateKey.from_private_bytes(secret))
+        _write_atomically(self._states_path, write_keyring(keyring).encode())
+        self._remove_spent_files(keyring)
 
     def _load(self, path: Path) -> object:
         try:
@@ -144,17 +140,10 @@ class KeyFolder:
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         _write_atomically(self.path / name, pem)
 
-    def _write_states(self, keyring: Keyring) -> None:
-        _write_atomically(self.path / _STATES_FILE, json.dumps(asdict(keyring), indent=1).encode())
-
-    def _require_files(self, keyring: Keyring) -> None:
-        """Whoever changed the keyring a moment ago tidied up, and may have removed a new key that no state named yet."""
-        if any(not (self.path / name).exists() for name in _files_of(keyring)):
-            raise KeyringConflictError("The keyring was changed by somebody else at the same time.")
-
     def _remove_spent_files(self, keyring: Keyring) -> None:
-        needed = _files_of(keyring)
-        for path in self.path.glob("*.pem"):
+        needed = {_signing_file(kid) for kid in kids_in_need(keyring)}
+        needed |= {_refresh_file(key_id) for key_id in refresh_ids_in_need(keyring)}
+        for path in (*self.path.glob("*.pem"), *self.path.glob(".*.pem.*"), *self.path.glob(f".{_STATES_FILE}.*")):
             if path.name not in needed:
                 path.unlink()
 
@@ -168,19 +157,12 @@ class KeyFolder:
             os.close(descriptor)
 
 
-def _files_of(keyring: Keyring) -> set[str]:
-    signing = {f"{record.kid}.pem" for record in keyring.published}
-    return signing | {f"refresh.{record.key_id}.pem" for record in keyring.refresh}
+def _signing_file(kid: str) -> str:
+    return f"{kid}.pem"
 
 
-def _parse(document: dict[str, Any]) -> Keyring:
-    signing = tuple(SigningKeyRecord(**{**item, "state": KeyState(item["state"])}) for item in document["signing"])
-    for record in signing:
-        # What stands here is published: exactly the public members of the very key that the kid names (K02, K03).
-        if public_jwk(rsa_public_key(record.public)) != record.public or record.public["kid"] != record.kid:
-            raise ValueError
-    refresh = tuple(RefreshKeyRecord(**item) for item in document["refresh"])
-    return Keyring(int(document["version"]), signing, refresh)
+def _refresh_file(key_id: str) -> str:
+    return f"refresh.{key_id}.pem"
 
 
 def _read_private(path: Path) -> bytes:

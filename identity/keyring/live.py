@@ -1,22 +1,25 @@
-"""The keys a running server holds, and how it notices that the folder changed."""
+"""The keys a running server holds, and how it notices that they changed."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from identity.keyring.folder import KeyFolder, KeyringConflictError
-from identity.keyring.publication import Publications
+from identity.keyring.place import KeyPlace, KeyPlaceAwayError, KeyringConflictError
+from identity.keyring.publication import Publications, is_behind
 from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer, rsa_public_key
 from identity.keyring.states import Keyring, KeyringError, KeyState
 
 RELOAD_SECONDS = 1.0
-"""A running server signs and publishes by a changed keyring within this time (promised: 5 s)."""
+"""How often a running server asks whether the keyring changed."""
+
+RELOAD_BOUND_SECONDS = 5
+"""A running server signs and publishes by a changed keyring within this time."""
 
 log = structlog.get_logger("identity.keyring")
 
@@ -34,18 +37,29 @@ class LoadedKeys:
     _refresh: dict[str, bytes] = field(repr=False)
 
 
-def load_keys(folder: KeyFolder, known: LoadedKeys | None = None) -> LoadedKeys:
+async def load_keys(place: KeyPlace, known: LoadedKeys | None = None) -> LoadedKeys:
     """Loads the keyring, or raises `KeyringError`. Keys in `known` are not read again.
 
-    The next key is loaded too, long before it signs: a damaged file shows at start, not in the middle of a rotation.
+    The next key is loaded too, long before it signs: a damaged one shows at start, not in the middle of a rotation.
     """
-    keyring = folder.read()
+    keyring = await place.read()
+    while True:
+        try:
+            return await _load(place, keyring, known)
+        except KeyringError:
+            # A key may have been withdrawn between the two looks; only a keyring that still stands is to blame.
+            standing, keyring = keyring, await place.read()
+            if keyring == standing:
+                raise
+
+
+async def _load(place: KeyPlace, keyring: Keyring, known: LoadedKeys | None) -> LoadedKeys:
     private = {} if known is None else known._private
     refresh = {} if known is None else known._refresh
     signing = [record for record in keyring.signing if record.state in (KeyState.CURRENT, KeyState.NEXT)]
-    private = {record.kid: private.get(record.kid) or folder.load_signing_key(record) for record in signing}
+    private = {record.kid: private.get(record.kid) or await place.load_signing_key(record) for record in signing}
     refresh = {
-        record.key_id: refresh.get(record.key_id) or folder.load_refresh_key(record) for record in keyring.refresh
+        record.key_id: refresh.get(record.key_id) or await place.load_refresh_key(record) for record in keyring.refresh
     }
     return LoadedKeys(
         keyring,
@@ -59,41 +73,86 @@ def load_keys(folder: KeyFolder, known: LoadedKeys | None = None) -> LoadedKeys:
 
 
 class LiveKeys:
-    """Holds the newest good version of the keyring; a folder that turns bad is logged and the last good version stays."""
+    """Holds the newest good version of the keyring. A place that is away or turns bad, or that goes back to what it held
+    before, is logged, and the last good version stays in use."""
 
-    def __init__(self, folder: KeyFolder) -> None:
-        self._folder = folder
+    now: LoadedKeys
+
+    def __init__(self, place: KeyPlace, known: LoadedKeys | None = None) -> None:
+        self._place = place
+        self._known = known
+        self._stamp: object = None
+        self._logged: str | None = None
         self.on_change: Callable[[], None] = lambda: None
         """Called when another version of the keyring is in force, so that verifiers can be told at once."""
-        self._stamp = folder.stamp() if folder.is_initialised else None
-        self.now = load_keys(folder)
+        self.problem = ""
+        """Why this process must be sent no requests, if other servers publish keys that its own keyring does not name."""
 
-    async def watch(self, publications: Publications, keep_seconds: float) -> None:
-        """Until cancelled: reloads the folder when it changed, says what this process publishes, and retires previous keys
-        that stopped signing more than `keep_seconds` ago, when no token of theirs is alive."""
+    async def start(self) -> None:
+        """Loads the keys, or raises `KeyringError`."""
+        self._stamp = await self._place.stamp() if await self._place.is_initialised() else None
+        self.now = await load_keys(self._place, self._known)
+        if self.now.keyring.moved_to:
+            log.warning("the keys have moved; set IDENTITY_KEYS_IN to where they are", to=self.now.keyring.moved_to)
+
+    async def watch(self, publications: Publications, keep_seconds: float, remember_seconds: float) -> None:
+        """Until cancelled: reloads the keyring when it changed, says what this process publishes, retires previous keys that
+        stopped signing more than `keep_seconds` ago, when no token of theirs is alive, and forgets retired ones that did more
+        than `remember_seconds` ago."""
         try:
-            while True:
-                await self._look(publications, keep_seconds)
-                await asyncio.sleep(RELOAD_SECONDS)
+            async with (
+                asyncio.TaskGroup() as tasks
+            ):  # A place that is slow to answer makes nobody count this process as dead.
+                tasks.create_task(_every_second(lambda: self._look(keep_seconds, remember_seconds)))
+                tasks.create_task(_every_second(lambda: self._report(publications)))
         finally:
             await publications.leave()
 
-    async def _look(self, publications: Publications, keep_seconds: float) -> None:
+    async def _look(self, keep_seconds: float, remember_seconds: float) -> None:
         try:
             await self._reload()
-            retired = self.now.keyring.retired(int(time.time() - keep_seconds))
-            if retired is not self.now.keyring:
-                await asyncio.to_thread(self._folder.replace, self.now.keyring, retired)
+            keyring, now = self.now.keyring, time.time()
+            tidied = keyring.retired(int(now - keep_seconds), int(now - remember_seconds))
+            if tidied is not keyring:
+                await self._place.replace(keyring, tidied)
+            self._logged = None
         except KeyringConflictError:
             return
         except (KeyringError, OSError) as error:
-            log.error("keyring kept at its last good version", version=self.now.keyring.version, problem=str(error))
-        await publications.report(self.now.published.kids)
+            # Once, not every second; a store that is away has many ways of saying so.
+            problem = "" if isinstance(error, KeyPlaceAwayError) else str(error)
+            if problem != self._logged:
+                self._logged = problem
+                log.error("keyring kept at its last good version", version=self.now.keyring.version, problem=str(error))
 
     async def _reload(self) -> None:
-        stamp = self._folder.stamp()
+        stamp = await self._place.stamp()
         if stamp != self._stamp:
-            self.now = await asyncio.to_thread(load_keys, self._folder, self.now)
-            self._stamp = stamp
+            loaded = await load_keys(self._place, self.now)
+            _require_forward(self.now.keyring, loaded.keyring)
+            self.now, self._stamp = loaded, stamp
             self.on_change()
             log.info("keyring reloaded", version=self.now.keyring.version, kid=self.now.signer.kid)
+
+    async def _report(self, publications: Publications) -> None:
+        keyring = self.now.keyring
+        others = await publications.report(self.now.published.kids, keyring.withdrawn_kids)
+        problem = is_behind(keyring, others, RELOAD_BOUND_SECONDS)
+        if problem != self.problem:
+            log.error("the keyrings of the servers differ", problem=problem) if problem else log.info("keyrings agree")
+        self.problem = problem
+
+
+def _require_forward(known: Keyring, loaded: Keyring) -> None:
+    """Somebody put an older one back, which no transition makes: what happened since would be undone, a withdrawal too."""
+    revived = set(known.withdrawn_kids).intersection(record.kid for record in loaded.published)
+    if loaded.version < known.version or revived:
+        raise KeyringError(
+            f"The keyring went back from version {known.version} to {loaded.version}; restore the newest one."
+        )
+
+
+async def _every_second(step: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await step()
+        await asyncio.sleep(RELOAD_SECONDS)

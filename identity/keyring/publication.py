@@ -1,10 +1,11 @@
-"""May the next key sign already? Only when every verifier has had the time to see it (K01)."""
+"""What the living servers publish. May the next key sign already? Only when every verifier has had the time to see it (K01).
+Do all servers use one keyring (K07), and is it the newest there was (K08)?"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from identity.keyring.states import Keyring, KeyringError
 
@@ -12,11 +13,20 @@ _ASK_AGAIN_SECONDS = 1.0
 """A verifier may fetch the keys at any moment."""
 
 
-class Publications(Protocol):
-    """What the living server processes publish."""
+class Publication(NamedTuple):
+    """A living server process has published a key for so many seconds."""
 
-    async def report(self, kids: tuple[str, ...]) -> None:
-        """Says that this process lives, and publishes `kids` now. Never fails: a process that is not heard counts as dead."""
+    server: str
+    kid: str
+    seconds: float
+
+
+class Publications(Protocol):
+    """What the living server processes publish, and which keys were ever withdrawn."""
+
+    async def report(self, kids: tuple[str, ...], withdrawn: tuple[str, ...]) -> list[Publication]:
+        """Says that this process lives, publishes `kids` now, and knows that `withdrawn` are; returns what others publish and
+        it does not. Never fails: a process that is not heard counts as dead."""
 
     async def leave(self) -> None:
         """Says that this process publishes nothing any more. Never fails."""
@@ -24,6 +34,12 @@ class Publications(Protocol):
     async def servers(self) -> dict[str, dict[str, float]]:
         """Returns, for each living process, how many seconds it has published each key; may raise
         `StoreUnavailableError`."""
+
+    async def remember_withdrawn(self, kids: tuple[str, ...]) -> None:
+        """Remembers for ever that these keys are withdrawn. Never fails: living servers say it again each second."""
+
+    async def withdrawn(self) -> set[str]:
+        """Returns every key that was ever withdrawn; may raise `StoreUnavailableError`."""
 
 
 class TooEarlyError(KeyringError):
@@ -68,3 +84,28 @@ class Readiness:
     def has_reached_servers(self, keyring: Keyring) -> bool:
         """Tells whether every living server has loaded a keyring with these keys: publishing and signing change together."""
         return all({keyring.current.kid, keyring.next.kid} <= set(published) for published in self.servers.values())
+
+
+def is_behind(keyring: Keyring, others: Iterable[Publication], patience: float) -> str:
+    """Returns one sentence if a server has published a key that `keyring` does not even name, for longer than it takes to
+    notice a change; else nothing. That key came later than this keyring, or from another one: either way this process should
+    leave, and it hears of it minutes before the other one signs with that key, because a next key waits for so long."""
+    named = {record.kid for record in keyring.signing}
+    strange = [each for each in others if each.kid not in named and each.seconds > patience]
+    if not strange:
+        return ""
+    return (
+        f"The server {strange[0].server} publishes the key {strange[0].kid}, which the keyring of this one does not hold; "
+        f"all servers must use one keyring."
+    )
+
+
+def revives(keyring: Keyring, withdrawn: Collection[str]) -> str:
+    """Returns one sentence if `keyring` uses a key that was withdrawn; else nothing. It was restored from an older backup."""
+    revived = [record.kid for record in keyring.published if record.kid in withdrawn]
+    if not revived:
+        return ""
+    return (
+        f"The keyring is an old one: it still uses {', '.join(revived)}, which was withdrawn; restore the newest, or run "
+        f"`identity keys compromise {revived[0]}`."
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from identity.verifier.profile import MAX_PUBLISHED_KEYS
 
@@ -37,7 +38,7 @@ PUBLISHED = frozenset({KeyState.NEXT, KeyState.CURRENT, KeyState.PREVIOUS})
 class SigningKeyRecord:
     """What is known of one signing key. Times are Unix seconds and decide nothing by themselves.
 
-    `public` is the public JWK; it outlives the private file, to verify old `id_token_hint`s.
+    `public` is the public JWK; it outlives the private half, to verify old `id_token_hint`s.
     """
 
     kid: str
@@ -58,11 +59,13 @@ class RefreshKeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All keys at one version: exactly one is current and one is next."""
+    """All keys at one version: exactly one is current and one is next. With `moved_to` it goes on being read, but the one
+    that changes is kept there."""
 
     version: int
     signing: tuple[SigningKeyRecord, ...]
     refresh: tuple[RefreshKeyRecord, ...]
+    moved_to: str = ""
 
     def __post_init__(self) -> None:
         for state in (KeyState.CURRENT, KeyState.NEXT):
@@ -87,6 +90,11 @@ class Keyring:
     def published(self) -> tuple[SigningKeyRecord, ...]:
         """The keys that stand in the JWKS."""
         return tuple(record for record in self.signing if record.state in PUBLISHED)
+
+    @property
+    def withdrawn_kids(self) -> tuple[str, ...]:
+        """The keys that are never accepted again."""
+        return tuple(record.kid for record in self.signing if record.state is KeyState.WITHDRAWN)
 
     def promoted(self, successor: SigningKeyRecord, now: int, *, urgent: bool = False) -> Keyring:
         """Next signs from now on, current becomes previous, and `successor` is the new next. An `urgent` one may publish a
@@ -123,11 +131,13 @@ class Keyring:
         )
         return self if signing == self.signing else self._with_signing(signing)
 
-    def retired(self, replaced_before: int) -> Keyring:
-        """Previous keys that stopped signing before `replaced_before` are published no more; same version if none did."""
+    def retired(self, replaced_before: int, forgotten_before: float = float("-inf")) -> Keyring:
+        """Previous keys that stopped signing before `replaced_before` are published no more; retired ones that did before
+        `forgotten_before` are named no more: nothing they signed is asked about. Same version if there are none."""
         signing = tuple(
             replace(record, state=KeyState.RETIRED) if _is_spent(record, replaced_before) else record
             for record in self.signing
+            if not (record.state is KeyState.RETIRED and _replaced_at(record) < forgotten_before)
         )
         return self if signing == self.signing else self._with_signing(signing)
 
@@ -138,18 +148,35 @@ class Keyring:
         for record in self.refresh:
             if kept[-1].created_at >= oldest_family:
                 kept.append(record)
-        return replace(self, version=self.version + 1, refresh=tuple(kept))
+        return self._changed(refresh=tuple(kept))
 
     def with_only_refresh_key(self, successor: RefreshKeyRecord) -> Keyring:
         """No refresh token made so far is authentic any more: every session ends."""
-        return replace(self, version=self.version + 1, refresh=(successor,))
+        return self._changed(refresh=(successor,))
+
+    def moved(self, to: str) -> Keyring:
+        """The keyring is kept at `to` from now on: this one changes no more, and servers that still read it go on."""
+        return self._changed(moved_to=to)
+
+    def arrived(self) -> Keyring:
+        """What a moved keyring is where it was moved to."""
+        return replace(self, moved_to="")
 
     def _only(self, state: KeyState) -> SigningKeyRecord:
         return next(record for record in self.signing if record.state is state)
 
     def _with_signing(self, signing: tuple[SigningKeyRecord, ...]) -> Keyring:
-        return replace(self, version=self.version + 1, signing=signing)
+        return self._changed(signing=signing)
+
+    def _changed(self, **changes: Any) -> Keyring:
+        if self.moved_to:
+            raise KeyringError(f"The keys have moved to the {self.moved_to}; set IDENTITY_KEYS_IN={self.moved_to}.")
+        return replace(self, version=self.version + 1, **changes)
 
 
 def _is_spent(record: SigningKeyRecord, replaced_before: int) -> bool:
-    return record.state is KeyState.PREVIOUS and record.replaced_at is not None and record.replaced_at < replaced_before
+    return record.state is KeyState.PREVIOUS and _replaced_at(record) < replaced_before
+
+
+def _replaced_at(record: SigningKeyRecord) -> float:
+    return float("inf") if record.replaced_at is None else record.replaced_at

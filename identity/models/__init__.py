@@ -4,6 +4,7 @@ from identity.models.api_key import ApiKey
 from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
 from identity.models.compatibility import Compatibility
+from identity.models.keys import KeyringRow, SealedKey
 from identity.models.resource import Resource
 from identity.models.revocation import FeedHead, RevocationRule
 from identity.models.role import Role
@@ -15,9 +16,11 @@ __all__ = [
     "Client",
     "Compatibility",
     "FeedHead",
+    "KeyringRow",
     "Resource",
     "RevocationRule",
     "Role",
+    "SealedKey",
     "User",
     "UserRole",
 ]

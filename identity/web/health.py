@@ -23,14 +23,14 @@ class Health:
         return Response(b'{"status":"live"}', 200, NO_STORE, "application/json")
 
     async def ready(self, _request: Request) -> Response:
-        """200 while SQL and Redis have answered, and agreed, within two seconds; else, and once told to stop, 503 with the
-        reason."""
-        follower = self._services.follower
+        """200 while SQL and Redis have answered, and agreed, within two seconds, and all servers use one keyring as far as
+        this one can tell; else, and once told to stop, 503 with the reason."""
+        follower, reason = self._services.follower, self._services.keys.problem
+        if follower.age > FEED_MAX_AGE:
+            reason = follower.problem or "The revocation feed is not confirmed"
         if self._services.stop.has_begun:
             reason = "The server is stopping"
-        elif follower.age <= FEED_MAX_AGE:
+        if not reason:
             return Response(b'{"status":"ready"}', 200, NO_STORE, "application/json")
-        else:
-            reason = follower.problem or "The revocation feed is not confirmed"
         body = json.dumps({"status": "not ready", "reason": reason})
         return Response(body.encode(), 503, {**NO_STORE, "Retry-After": "1"}, "application/json")

@@ -62,7 +62,7 @@ def acknowledged(*, late: bool) -> Acknowledgement:
 
 
 async def report(issuer: Issuer, *, late: bool = False) -> CompromiseReport:
-    stolen = issuer.keys.list().current.kid
+    stolen = (await issuer.keys.list()).current.kid
     done = await KeyCompromise(issuer.keys, issuer.stores.ledger, "test").withdraw(stolen)
     tokens = (
         IssuedTokens(stolen, CRON, HOUR_OF_IT - 5 * HOUR, 40),
@@ -79,7 +79,7 @@ async def test_a_program_reads_everything_in_the_json(issuer: Issuer) -> None:
     read = json.loads(made.as_json())
     assert (read["began_at"], read["actor"], read["reached_servers"]) == ("2026-11-18T11:06:40Z", "cli:root", True)
     assert read["withdrawn"] == list(made.withdrawal.kids)
-    assert read["signing"] == issuer.keys.list().current.kid
+    assert read["signing"] == (await issuer.keys.list()).current.kid
     assert read["verifiers"] == {"acknowledged": {"orders/fast": 0.05, "orders/slow": 0.3}, "late": []}
     assert read["steps"][0]["what"] == "another key signs"
     seconds = [step["seconds"] for step in read["steps"]]
@@ -114,7 +114,7 @@ async def test_who_has_not_acknowledged_is_named(issuer: Issuer) -> None:
 
 
 async def test_nothing_held_is_said_and_makes_no_empty_table(issuer: Issuer) -> None:
-    stolen = issuer.keys.list().next.kid
+    stolen = (await issuer.keys.list()).next.kid
     done = await KeyCompromise(issuer.keys, issuer.stores.ledger, "test").withdraw(stolen)
     nothing = await exposure(issuer, stolen)
     text = CompromiseReport("t", BEGAN, done, nothing, acknowledged(late=False), 990).as_markdown()

@@ -6,7 +6,6 @@ from issuer_in_process import RESOURCE, Issuer, granted, refusal
 
 from identity.administration.api_keys import NewApiKey
 from identity.administration.revocation import OperatorRevocation
-from identity.app import load_live_keys
 from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
 from identity.verifier.profile import RuleKind
@@ -14,7 +13,7 @@ from identity.verifier.profile import RuleKind
 
 def revocation_at(issuer: Issuer) -> OperatorRevocation:
     stores = issuer.stores
-    tokens = TokenReader(stores.families, load_live_keys(issuer.settings), issuer.settings.issuer)
+    tokens = TokenReader(stores.families, issuer.app.state.keys, issuer.settings.issuer)
     sessions = Sessions(stores.ledger, stores.families)
     return OperatorRevocation(stores.ledger, sessions, tokens, issuer.people, issuer.clients, "test")
 

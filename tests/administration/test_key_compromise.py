@@ -41,7 +41,7 @@ async def until_published(issuer: Issuer, kids: set[str]) -> None:
 async def test_the_key_that_signs_is_replaced_by_the_one_every_verifier_has(issuer: Issuer) -> None:
     """DESIGN 6: whatever the gate says; the session goes on."""
     body = granted(await issuer.login())
-    before, stolen = issuer.keys.list(), kid_of(body)
+    before, stolen = (await issuer.keys.list()), kid_of(body)
     done = await compromise_at(issuer).withdraw(stolen)
     assert done.reached_servers
     assert done.keyring.current.kid == before.next.kid
@@ -52,7 +52,7 @@ async def test_the_key_that_signs_is_replaced_by_the_one_every_verifier_has(issu
 
 
 async def test_a_stolen_next_key_never_signs(issuer: Issuer) -> None:
-    before = issuer.keys.list()
+    before = await issuer.keys.list()
     done = await compromise_at(issuer).withdraw(before.next.kid)
     assert done.keyring.current.kid == before.current.kid
     assert done.keyring.next.kid != before.next.kid
@@ -62,7 +62,7 @@ async def test_a_stolen_next_key_never_signs(issuer: Issuer) -> None:
 
 async def test_after_a_stolen_host_no_token_and_no_session_of_before_counts(issuer: Issuer) -> None:
     """`--all`: whoever has the folder can make any access token, and any refresh token."""
-    body, before = granted(await issuer.login()), issuer.keys.list()
+    body, before = granted(await issuer.login()), (await issuer.keys.list())
     done = await compromise_at(issuer).withdraw_everything()
     assert set(done.kids) == {before.current.kid, before.next.kid}
     await until_published(issuer, {done.keyring.current.kid, done.keyring.next.kid})
@@ -75,24 +75,24 @@ async def test_after_a_stolen_host_no_token_and_no_session_of_before_counts(issu
 
 async def test_repeating_it_changes_no_key(issuer: Issuer) -> None:
     """Whoever was interrupted repeats the command."""
-    first = await compromise_at(issuer).withdraw(issuer.keys.list().current.kid)
+    first = await compromise_at(issuer).withdraw((await issuer.keys.list()).current.kid)
     second = await compromise_at(issuer).withdraw(first.kids[0])
     assert second.keyring == first.keyring
     assert next(each for each in second.keyring.signing if each.kid == first.kids[0]).state is KeyState.WITHDRAWN
 
 
 async def test_a_key_that_does_not_exist_is_an_error_and_changes_nothing(issuer: Issuer) -> None:
-    before = issuer.keys.list()
+    before = await issuer.keys.list()
     with pytest.raises(KeyringError, match="no key"):
         await compromise_at(issuer).withdraw("nobody")
-    assert issuer.keys.list() == before
+    assert (await issuer.keys.list()) == before
     assert await withdrawn_digests(issuer) == set()
 
 
 async def test_a_server_that_does_not_notice_is_told_of_and_not_waited_for_longer(issuer: Issuer) -> None:
     """An emergency goes on: the rule refuses what that server still signs."""
-    stolen = issuer.keys.list().current.kid
-    await RedisPublications(issuer.stores.redis).report((stolen, "k-next"))
+    stolen = (await issuer.keys.list()).current.kid
+    await RedisPublications(issuer.stores.redis).report((stolen, "k-next"), ())
     done = await compromise_at(issuer).withdraw(stolen)
     assert not done.reached_servers
     assert rule_digest(RuleKind.KEY, stolen) in await withdrawn_digests(issuer)

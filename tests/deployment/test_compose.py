@@ -15,7 +15,7 @@ import pytest
 from deployment_files import ROOT, SECRETS, build_context, committed_files, compose, interpolated, runnable_block
 from jsonschema import Draft201909Validator
 
-from identity.keyring.folder import KeyFolder
+from identity.keyring.document import read_keyring
 from identity.settings import load_settings
 from identity.store.embedded import find_server_binary
 from identity.store.redis.connection import connect, require_suitable
@@ -121,7 +121,7 @@ def test_the_one_shot_makes_keys_once_and_only_once(secrets, tmp_path):
     for _ in range(2):
         done = subprocess.run([shell, option, command], env=environment, cwd=ROOT, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        states.append(KeyFolder(folder).read())
+        states.append(read_keyring((folder / "keyring.json").read_bytes()))
     assert states[0] == states[1]
     assert all(b"ENCRYPTED" in path.read_bytes() for path in folder.glob("*.pem"))
 

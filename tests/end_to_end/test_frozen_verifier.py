@@ -15,7 +15,7 @@ from test_acknowledgement import verifiers_of
 from test_rotation_under_load import TEST_SETTINGS, kid_of
 from test_story import log_in
 
-from identity.keyring.folder import KeyFolder
+from identity.keyring.document import read_keyring
 
 
 async def test_a_frozen_verifier_blocks_promotion_and_is_named(make_dev, connect) -> None:
@@ -55,7 +55,7 @@ def frozen(dev: Dev, program: str) -> Iterator[None]:
 
 
 def current_kid(dev: Dev) -> str:
-    return KeyFolder(dev.folder / "keys").read().current.kid
+    return read_keyring((dev.folder / "keys/keyring.json").read_bytes()).current.kid
 
 
 def start_waiting(dev: Dev) -> subprocess.Popen[bytes]:

@@ -19,7 +19,8 @@ from orders import running
 from production import log_in
 
 from identity.administration.keys import SigningKeys
-from identity.app import Stores, key_folder, key_rules
+from identity.app import Stores
+from identity.installed_keys import key_folder, key_rules
 from identity.keyring.publication import TooEarlyError
 from identity.settings import load_settings
 from identity.store.redis.publications import RedisPublications

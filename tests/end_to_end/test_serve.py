@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import shutil
 import signal
 import time
 
@@ -116,3 +118,36 @@ def test_demo_rows_are_refused(prepared):
     refused = prepared.command("serve")
     assert refused.returncode == 2
     assert "demo rows (carol)" in refused.stderr
+
+
+async def test_keys_move_into_the_database_and_are_sealed_again_while_people_stay_logged_in(prepared, connect):
+    """K02, K05: with commands only; the folder is gone at the end, and so is the first master key."""
+    first, second = secrets.token_hex(32), secrets.token_hex(32)
+    prepared.serve()
+    before = await log_in(connect(prepared.environment["IDENTITY_ISSUER"]))
+    prepared.processes[0].terminate()
+    prepared.processes[0].wait(30)
+    prepared.environment["IDENTITY_MASTER_KEY"] = first
+    kids = [key["kid"] for key in prepared.done("keys", "list")]
+    assert prepared.done("keys", "move", "--to", "database")["keys_in"] == "database"
+    shutil.rmtree(prepared.folder / "keys")
+    prepared.environment |= {"IDENTITY_KEYS_IN": "database", "IDENTITY_MASTER_KEY": second}
+    refused = prepared.command("serve", "--port", str(prepared.port))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1)
+    assert "which is not the one in IDENTITY_MASTER_KEY" in refused.stderr
+    prepared.environment["IDENTITY_SECOND_MASTER_KEY"] = first
+    assert prepared.done("keys", "seal-again")["sealed"] == 3
+    del prepared.environment["IDENTITY_SECOND_MASTER_KEY"]
+    assert [key["kid"] for key in prepared.done("keys", "list")] == kids
+    again = prepared.command("keys", "init")
+    assert (again.returncode, "already holds a keyring" in again.stderr) == (1, True)
+    server = prepared.serve()
+    token = before.json()["refresh_token"]
+    wire = connect(prepared.environment["IDENTITY_ISSUER"])
+    answer = await wire.form("/token", grant_type="refresh_token", client_id="web", refresh_token=token)
+    assert answer.status == 200, answer.body
+    server.send_signal(signal.SIGTERM)
+    server.wait(30)
+    log = server.stderr.read()
+    assert not any(secret in log for secret in (first, second, "PRIVATE KEY"))
+    assert {"keys.moved", "keys.sealed_again"} <= set(_audited(prepared))

@@ -1,23 +1,25 @@
-"""The keys folder: compare-and-set, crashes, and every file that must be refused (K05, K07, K08, K10)."""
+"""The keys folder: what only files have, and every one that must be refused (K05, K08, K10)."""
 
+import asyncio
 import json
 import os
 import shutil
 import stat
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from key_places import NOW, begin, rotate
 
-from identity.keyring.folder import KeyFolder, KeyringConflictError
+from identity.keyring.document import read_keyring
+from identity.keyring.folder import KeyFolder
 from identity.keyring.live import load_keys
-from identity.keyring.signers import public_jwk, thumbprint
-from identity.keyring.states import Keyring, KeyringError, KeyState
+from identity.keyring.making import first_keyring
+from identity.keyring.signers import public_jwk
+from identity.keyring.states import Keyring, KeyringError
 
-NOW = 1_800_000_000
 PASSPHRASE = b"correct horse battery staple"
 
 
@@ -25,7 +27,7 @@ PASSPHRASE = b"correct horse battery staple"
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keys take time to make; every test has a copy of these."""
     path = tmp_path_factory.mktemp("prepared") / "keys"
-    KeyFolder(path).initialise(2048, NOW)
+    asyncio.run(KeyFolder(path).create(*first_keyring(2048, NOW)))
     return path
 
 
@@ -36,59 +38,40 @@ def folder(tmp_path: Path, prepared: Path) -> KeyFolder:
 
 
 @pytest.fixture
-def encrypted(tmp_path: Path) -> KeyFolder:
+async def encrypted(tmp_path: Path) -> KeyFolder:
     made = KeyFolder(tmp_path / "keys", PASSPHRASE)
-    made.initialise(2048, NOW)
+    await begin(made)
     return made
-
-
-def rotated(folder: KeyFolder, keyring: Keyring) -> Keyring:
-    return keyring.promoted(folder.new_signing_key(2048, KeyState.NEXT, NOW), NOW)
 
 
 def files(folder: KeyFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.path.iterdir() if path.name != ".lock"}
 
 
+def standing(folder: KeyFolder) -> Keyring:
+    return read_keyring((folder.path / "keyring.json").read_bytes())
+
+
 def signing_file(folder: KeyFolder) -> Path:
-    return folder.path / f"{folder.read().current.kid}.pem"
+    return folder.path / f"{standing(folder).current.kid}.pem"
 
 
 def refresh_file(folder: KeyFolder) -> Path:
-    return folder.path / f"refresh.{folder.read().refresh[0].key_id}.pem"
+    return folder.path / f"refresh.{standing(folder).refresh[0].key_id}.pem"
 
 
-def test_the_first_keyring_has_a_current_a_next_and_a_refresh_key(folder: KeyFolder) -> None:
-    """K10"""
-    keyring = folder.read()
-    assert [record.state for record in keyring.signing] == [KeyState.CURRENT, KeyState.NEXT]
-    for record in keyring.signing:
-        numbers = folder.load_signing_key(record).public_key().public_numbers()
-        assert (numbers.n.bit_length(), numbers.e) == (2048, 65537)
-        assert record.kid == thumbprint(record.public)
-    assert len(folder.load_refresh_key(keyring.refresh[0])) == 32
-
-
-def test_keys_of_3072_bits_are_made_when_asked_for(tmp_path: Path) -> None:
+async def test_keys_of_3072_bits_are_made_when_asked_for(tmp_path: Path) -> None:
     """K10"""
     folder = KeyFolder(tmp_path / "keys")
-    keyring = folder.initialise(3072, NOW)
-    assert folder.load_signing_key(keyring.current).key_size == 3072
+    await folder.create(*first_keyring(3072, NOW))
+    assert (await folder.load_signing_key((await folder.read()).current)).key_size == 3072
 
 
-def test_a_folder_is_initialised_once(folder: KeyFolder) -> None:
-    """K08: a second initialisation would replace keys in use."""
-    before = files(folder)
-    with pytest.raises(KeyringError, match="already holds"):
-        folder.initialise(2048, NOW)
-    assert files(folder) == before
-
-
-def test_everything_in_the_folder_belongs_to_its_owner_alone(folder: KeyFolder) -> None:
+async def test_everything_in_the_folder_belongs_to_its_owner_alone(folder: KeyFolder) -> None:
     """K05: whatever the umask says."""
     old = os.umask(0)
     try:
-        folder.replace(folder.read(), rotated(folder, folder.read()))
+        await rotate(folder)
     finally:
         os.umask(old)
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
@@ -101,7 +84,7 @@ def test_the_states_file_holds_public_members_only(folder: KeyFolder) -> None:
         assert set(record["public"]) == {"kty", "n", "e", "kid", "use", "alg"}
 
 
-def test_a_passphrase_encrypts_every_private_key_at_rest(encrypted: KeyFolder) -> None:
+async def test_a_passphrase_encrypts_every_private_key_at_rest(encrypted: KeyFolder) -> None:
     """K05"""
     pems = [data for name, data in files(encrypted).items() if name.endswith(".pem")]
     assert len(pems) == 3
@@ -109,26 +92,26 @@ def test_a_passphrase_encrypts_every_private_key_at_rest(encrypted: KeyFolder) -
         assert pem.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
         with pytest.raises(TypeError):
             serialization.load_pem_private_key(pem, None)
-    assert load_keys(KeyFolder(encrypted.path, PASSPHRASE)).keyring == encrypted.read()
+    assert (await load_keys(KeyFolder(encrypted.path, PASSPHRASE))).keyring == await encrypted.read()
 
 
-def test_an_encrypted_folder_without_its_passphrase_is_refused(encrypted: KeyFolder) -> None:
+async def test_an_encrypted_folder_without_its_passphrase_is_refused(encrypted: KeyFolder) -> None:
     """K08"""
     with pytest.raises(KeyringError, match="IDENTITY_KEYS_PASSPHRASE"):
-        load_keys(KeyFolder(encrypted.path))
+        await load_keys(KeyFolder(encrypted.path))
 
 
-def test_an_encrypted_folder_with_a_wrong_passphrase_is_refused(encrypted: KeyFolder) -> None:
+async def test_an_encrypted_folder_with_a_wrong_passphrase_is_refused(encrypted: KeyFolder) -> None:
     """K08"""
     with pytest.raises(KeyringError, match="passphrase is wrong"):
-        load_keys(KeyFolder(encrypted.path, b"wrong"))
+        await load_keys(KeyFolder(encrypted.path, b"wrong"))
 
 
-def test_an_unencrypted_folder_still_opens_when_a_passphrase_is_set(folder: KeyFolder) -> None:
+async def test_an_unencrypted_folder_still_opens_when_a_passphrase_is_set(folder: KeyFolder) -> None:
     """K05: so that encryption can be switched on; the next rotations write encrypted keys."""
     opened = KeyFolder(folder.path, PASSPHRASE)
-    opened.replace(opened.read(), rotated(opened, opened.read()))
-    assert load_keys(opened).keyring.version == 2
+    await rotate(opened)
+    assert (await load_keys(opened)).keyring.version == 2
 
 
 def pem_of(key: object) -> bytes:
@@ -160,54 +143,60 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_signing_key_is_refused_with_one_sentence_and_never_replaced(folder: KeyFolder, damage: str) -> None:
+async def test_a_damaged_signing_key_is_refused_with_one_sentence_and_never_replaced(
+    folder: KeyFolder, damage: str
+) -> None:
     """K08, F18"""
     path = signing_file(folder)
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     before = files(folder)
     with pytest.raises(KeyringError) as refusal:
-        load_keys(KeyFolder(folder.path))
+        await load_keys(KeyFolder(folder.path))
     assert_one_sentence(str(refusal.value), path)
     assert files(folder) == before
 
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "another RSA key", "an unknown algorithm"])
-def test_a_damaged_refresh_key_is_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
+async def test_a_damaged_refresh_key_is_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
     """K08"""
     path = refresh_file(folder)
     path.write_bytes(DAMAGE[damage](path.read_bytes()))
     with pytest.raises(KeyringError) as refusal:
-        load_keys(folder)
+        await load_keys(folder)
     assert_one_sentence(str(refusal.value), path)
 
 
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o620, 0o644, 0o666])
 @pytest.mark.parametrize("which", [signing_file, refresh_file, lambda folder: folder.path / "keyring.json"])
-def test_a_file_open_to_others_is_refused(folder: KeyFolder, which: Callable[[KeyFolder], Path], mode: int) -> None:
+async def test_a_file_open_to_others_is_refused(
+    folder: KeyFolder, which: Callable[[KeyFolder], Path], mode: int
+) -> None:
     """K05, K08"""
     path = which(folder)
     path.chmod(mode)
     with pytest.raises(KeyringError, match="chmod 600") as refusal:
-        load_keys(folder)
+        await load_keys(folder)
     assert_one_sentence(str(refusal.value), path)
 
 
 @pytest.mark.parametrize("which", [signing_file, refresh_file, lambda folder: folder.path / "keyring.json"])
-def test_a_missing_file_is_refused_and_not_made_anew(folder: KeyFolder, which: Callable[[KeyFolder], Path]) -> None:
+async def test_a_missing_file_is_refused_and_not_made_anew(
+    folder: KeyFolder, which: Callable[[KeyFolder], Path]
+) -> None:
     """K08"""
     path = which(folder)
     path.unlink()
     with pytest.raises(KeyringError, match="is missing") as refusal:
-        load_keys(folder)
+        await load_keys(folder)
     assert_one_sentence(str(refusal.value), path)
     assert not path.exists()
 
 
-def test_a_next_key_that_is_damaged_shows_at_start_and_not_in_the_middle_of_a_rotation(folder: KeyFolder) -> None:
+async def test_a_next_key_that_is_damaged_shows_at_start_and_not_in_the_middle_of_a_rotation(folder: KeyFolder) -> None:
     """K08"""
-    (folder.path / f"{folder.read().next.kid}.pem").write_bytes(b"")
+    (folder.path / f"{standing(folder).next.kid}.pem").write_bytes(b"")
     with pytest.raises(KeyringError):
-        load_keys(folder)
+        await load_keys(folder)
 
 
 def broken_states() -> dict[str, Callable[[dict[str, object]], object]]:
@@ -227,7 +216,9 @@ def broken_states() -> dict[str, Callable[[dict[str, object]], object]]:
         "a list": lambda _: [],
         "a number": lambda _: 7,
         "null": lambda _: None,
-        "a version that is no number": lambda document: {**document, "version": "x"},
+        "a version that is no number": lambda document: {**document, "version": "1"},
+        "a time that is no number": with_signing(created_at="yesterday"),
+        "a time that is no whole number": with_signing(replaced_at=1.5),
         "an unknown state": with_signing(state="resting"),
         "an unknown member": with_signing(colour="red"),
         "two current keys": with_signing(state="current"),
@@ -239,19 +230,19 @@ def broken_states() -> dict[str, Callable[[dict[str, object]], object]]:
 
 
 @pytest.mark.parametrize("damage", broken_states())
-def test_damaged_states_are_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
+async def test_damaged_states_are_refused_with_one_sentence(folder: KeyFolder, damage: str) -> None:
     """K08"""
     path = folder.path / "keyring.json"
     path.write_text(json.dumps(broken_states()[damage](json.loads(path.read_bytes()))))
     with pytest.raises(KeyringError) as refusal:
-        load_keys(folder)
+        await load_keys(folder)
     assert str(refusal.value).endswith(".")
     assert "\n" not in str(refusal.value)
 
 
-def test_a_previous_key_whose_public_part_was_changed_is_refused(folder: KeyFolder) -> None:
+async def test_a_previous_key_whose_public_part_was_changed_is_refused(folder: KeyFolder) -> None:
     """K02, K03: nobody smuggles a key into the JWKS by editing what stands beside the private ones."""
-    folder.replace(folder.read(), rotated(folder, folder.read()))
+    await rotate(folder)
     path = folder.path / "keyring.json"
     document = json.loads(path.read_bytes())
     previous = next(record for record in document["signing"] if record["state"] == "previous")
@@ -261,7 +252,7 @@ def test_a_previous_key_whose_public_part_was_changed_is_refused(folder: KeyFold
             json.dumps({**document, "signing": [*document["signing"][1:], {**previous, "public": changed}]})
         )
         with pytest.raises(KeyringError, match="damaged"):
-            load_keys(folder)
+            await load_keys(folder)
 
 
 def assert_one_sentence(text: str, path: Path) -> None:
@@ -271,106 +262,37 @@ def assert_one_sentence(text: str, path: Path) -> None:
     assert "BEGIN" not in text
 
 
-def test_a_change_of_an_outdated_keyring_is_refused(folder: KeyFolder) -> None:
-    """K07: two operators cannot rotate twice."""
-    old = folder.read()
-    folder.replace(old, rotated(folder, old))
-    late = rotated(folder, old)
-    with pytest.raises(KeyringConflictError):
-        folder.replace(old, late)
-    assert folder.read().version == 2
-    load_keys(folder)
-
-
-def test_of_many_rotations_at_once_exactly_one_wins_and_every_version_can_be_loaded(folder: KeyFolder) -> None:
-    """K07: at every moment every key that is named is there."""
-    old = folder.read()
-    outcomes: list[bool] = []
-    barrier = threading.Barrier(4)
-
-    def rotate() -> None:
-        successor = rotated(folder, old)
-        barrier.wait()
-        try:
-            folder.replace(old, successor)
-            outcomes.append(True)
-        except KeyringConflictError:
-            outcomes.append(False)
-
-    threads = [threading.Thread(target=rotate) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcomes) == [False, False, False, True]
-    loaded = load_keys(folder)
-    assert loaded.keyring.version == 2
-    assert len(list(folder.path.glob("*.pem"))) == 4, "the losers' keys are gone"
-
-
-def test_a_keyring_that_names_a_file_which_is_gone_is_not_stored(folder: KeyFolder) -> None:
-    """K07, K08: another process tidied up between the making of the key and its naming."""
-    old = folder.read()
-    successor = rotated(folder, old)
-    (folder.path / f"{successor.next.kid}.pem").unlink()
-    with pytest.raises(KeyringConflictError):
-        folder.replace(old, successor)
-    assert load_keys(folder).keyring == old
-
-
-def test_a_refresh_key_whose_file_is_gone_is_not_stored(folder: KeyFolder) -> None:
-    """K07, K08"""
-    old = folder.read()
-    record = folder.new_refresh_key(NOW)
-    (folder.path / f"refresh.{record.key_id}.pem").unlink()
-    with pytest.raises(KeyringConflictError):
-        folder.replace(old, old.with_refresh_key(record, 0))
-    assert load_keys(folder).keyring == old
-
-
-def test_a_crash_between_making_a_key_and_naming_it_leaves_the_old_keyring(folder: KeyFolder) -> None:
-    """K07: the file nobody names is removed by the next change."""
-    before = load_keys(folder)
-    folder.new_signing_key(2048, KeyState.NEXT, NOW)
-    assert load_keys(folder).published == before.published
-    folder.replace(folder.read(), rotated(folder, folder.read()))
-    assert len(list(folder.path.glob("*.pem"))) == 4
-
-
-def test_a_crash_before_the_first_states_leaves_a_folder_that_can_be_initialised(tmp_path: Path) -> None:
-    """K07"""
-    folder = KeyFolder(tmp_path / "keys")
-    folder.path.mkdir(mode=0o700)
-    folder.new_signing_key(2048, KeyState.CURRENT, NOW)
-    assert not folder.is_initialised
-    folder.initialise(2048, NOW)
-    load_keys(folder)
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+async def test_a_write_that_fails_leaves_the_old_file_and_no_other(
     folder: KeyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """K07: a full disk."""
     before = files(folder)
-    old, successor = folder.read(), folder.read().retired(0)
-    successor = old.with_refresh_key(old.refresh[0], 0)
+    old = await folder.read()
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError):
-        folder.replace(old, successor)
+        await folder.replace(old, old.with_refresh_key(old.refresh[0], 0))
     assert files(folder) == before
+
+
+async def test_what_a_crash_left_behind_is_removed_by_the_next_change(folder: KeyFolder) -> None:
+    """K05: a private key that nobody names must not lie around for ever."""
+    before = set(files(folder))
+    for name in ("left.pem", ".left.pem.0a1b2c3d", ".keyring.json.0a1b2c3d", "refresh.left.pem"):
+        (folder.path / name).write_bytes(b"half")
+    keyring = await rotate(folder)
+    assert set(files(folder)) == before | {f"{keyring.next.kid}.pem"}
+
+
+async def test_a_crash_before_the_first_states_leaves_a_folder_that_can_be_initialised(tmp_path: Path) -> None:
+    """K07"""
+    folder = KeyFolder(tmp_path / "keys")
+    folder.path.mkdir(mode=0o700)
+    (folder.path / "some.pem").write_bytes(b"half")
+    assert not await folder.is_initialised()
+    await begin(folder)
+    await load_keys(folder)
+    assert len(list(folder.path.glob("*.pem"))) == 3
 
 
 def full_disk(_descriptor: int) -> None:
     raise OSError(28, "No space left on device")
-
-
-def test_a_retired_key_loses_its_private_file_and_keeps_its_public_part(folder: KeyFolder) -> None:
-    """K06: old ID token hints can still be verified; nothing can be signed any more."""
-    first = folder.read().current
-    folder.replace(folder.read(), rotated(folder, folder.read()))
-    assert (folder.path / f"{first.kid}.pem").exists()
-    folder.replace(folder.read(), folder.read().retired(NOW + 1))
-    assert not (folder.path / f"{first.kid}.pem").exists()
-    kept = next(record for record in folder.read().signing if record.kid == first.kid)
-    assert (kept.state, kept.public) == (KeyState.RETIRED, first.public)
-    assert first.kid not in load_keys(folder).published.kids

@@ -1,5 +1,7 @@
 """The states of the keys: every transition, and what no transition may ever do (K01, K02, K09)."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,46 @@ def test_a_previous_key_is_retired_only_when_it_stopped_signing_long_enough_ago(
     assert states(retired)["k0"] is KeyState.RETIRED
     assert [record.kid for record in retired.published] == ["k1", "k2"]
     assert retired.version == rotated.version + 1
+
+
+def test_a_retired_key_is_forgotten_when_it_stopped_signing_long_enough_ago() -> None:
+    """Its public half was kept for old ID token hints; a session that one of them names is over by then."""
+    rotated = first_keyring().promoted(key("k2"), now=100)
+    assert "k0" in states(rotated.retired(101, forgotten_before=101)), "not in the step that retires it"
+    retired = rotated.retired(101)
+    assert retired.retired(101, forgotten_before=100) is retired
+    forgotten = retired.retired(101, forgotten_before=101)
+    assert set(states(forgotten)) == {"k1", "k2"}
+    assert forgotten.version == retired.version + 1
+
+
+def test_a_withdrawn_key_is_never_forgotten() -> None:
+    """K06: what is not named could come back."""
+    keyring = first_keyring().promoted(key("k2"), now=100).withdrawn("k0")
+    assert keyring.retired(10**9, forgotten_before=10**9) is keyring
+    assert keyring.withdrawn_kids == ("k0",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda keyring: keyring.promoted(key("k3"), now=100),
+        lambda keyring: keyring.with_next(key("k3"), now=100),
+        lambda keyring: keyring.restarted(key("k3", KeyState.CURRENT), key("k4"), now=100),
+        lambda keyring: keyring.withdrawn("k0"),
+        lambda keyring: keyring.retired(101),
+        lambda keyring: keyring.with_refresh_key(RefreshKeyRecord("r1", 100), 0),
+        lambda keyring: keyring.with_only_refresh_key(RefreshKeyRecord("r1", 100)),
+        lambda keyring: keyring.moved("folder"),
+    ],
+)
+def test_a_keyring_that_was_moved_changes_only_where_it_is_now(change: Callable[[Keyring], Keyring]) -> None:
+    """K07: two places that both go on would drift apart."""
+    keyring = first_keyring().promoted(key("k2"), now=100)
+    change(keyring)
+    with pytest.raises(KeyringError, match="IDENTITY_KEYS_IN=database"):
+        change(keyring.moved("database"))
+    assert change(keyring.moved("database").arrived()).version == 4
 
 
 def test_no_more_keys_are_published_than_verifiers_accept() -> None:

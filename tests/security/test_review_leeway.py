@@ -10,7 +10,7 @@ import pytest
 from issuer_in_process import ISSUER, ORDERS, Issuer, granted
 
 from identity.administration.keys import RELOAD_BOUND_SECONDS
-from identity.app import key_rules, load_live_keys
+from identity.installed_keys import key_rules
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.verifier.verifier import Verifier
 
@@ -47,7 +47,7 @@ async def test_a_key_stays_published_until_no_verifier_accepts_its_tokens(issuer
 async def test_a_token_that_some_verifier_still_accepts_can_be_revoked(issuer: Issuer) -> None:
     """A55: 200 means that nobody accepts it any more."""
     grant = AccessTokenGrant("alice", "demo", ORDERS, "at+jwt", ("orders:read",), 0, "a-grant")
-    signer = load_live_keys(issuer.settings).now.signer
+    signer = issuer.signer
     mint = AccessTokenMint(ISSUER, 600)
     expired = mint.mint(signer, grant, int(time.time()) - 600 - LARGEST_LEEWAY + 15)
     assert (await issuer.revoke(expired)).status_code == 200

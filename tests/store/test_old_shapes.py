@@ -14,6 +14,8 @@ from engines import SqlServer, postgresql_uri
 from sqlmodel import select
 
 from identity.feed.rules import Head
+from identity.keyring.live import load_keys
+from identity.keyring.sealing import MasterKey, MasterKeys
 from identity.models import AuditEvent
 from identity.store.redis.connection import RedisConnection
 from identity.store.redis.families import RedisFamilies
@@ -23,6 +25,7 @@ from identity.store.sql import migrations
 from identity.store.sql.accounts import SqlAccounts
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
+from identity.store.sql.keys import SqlKeys
 from identity.store.sql.migration import migrate
 from identity.store.sql.registrations import Registrations
 from identity.tokens.issued import Holder
@@ -77,6 +80,9 @@ async def test_the_tables_of_every_revision_are_upgraded_and_read(sql: SqlServer
         key = await registry.api_key("k1", b"\xcd" * 32)
         assert key is not None
         assert (key.subject, key.revision, key.is_revoked) == ("a1b2c3", 1, False)
+    if revision >= "r0004":
+        keys = await load_keys(SqlKeys(database, MasterKeys(MasterKey.parse(bytes(range(32)).hex()))))
+        assert (keys.keyring.version, len(keys.published.kids)) == (1, 2)
     await database.close()
 
 

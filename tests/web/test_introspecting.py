@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
@@ -14,8 +15,6 @@ from issuer_in_process import NOTES, ORDERS, RESOURCE, SERVICE, Issuer, granted,
 
 from identity.feed.rules import Rule
 from identity.feed.rules import token_digests as server_digests
-from identity.keyring.folder import KeyFolder
-from identity.keyring.live import load_keys
 from identity.keyring.signers import base64url
 from identity.store.embedded import EmbeddedValkey
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
@@ -42,8 +41,9 @@ def is_inactive(response: Response) -> bool:
 def minted(issuer: Issuer, *, audience: str = ORDERS, kind: str = "at+jwt", at: int | None = None, rev: int = 0) -> str:
     """A token that this server's key signs, as it would not mint it now."""
     grant = AccessTokenGrant("alice", "demo", audience, kind, ("orders:read",), rev, "g1")
-    signer = load_keys(KeyFolder(issuer.settings.keys_dir)).signer
-    return AccessTokenMint(issuer.settings.issuer, 600).mint(signer, grant, int(time.time()) if at is None else at)
+    return AccessTokenMint(issuer.settings.issuer, 600).mint(
+        issuer.signer, grant, int(time.time()) if at is None else at
+    )
 
 
 async def test_a_good_token_is_active_with_what_it_says(issuer: Issuer) -> None:
@@ -203,7 +203,7 @@ async def test_a_rule_of_every_kind_ends_what_was_minted_before_it(
 async def test_a_withdrawn_key_s_tokens_are_not_active_whatever_they_say(issuer: Issuer) -> None:
     """K06: this replica's folder may still have the key."""
     token = minted(issuer, rev=10**6)
-    await add(issuer, RuleKind.KEY, load_keys(KeyFolder(issuer.settings.keys_dir)).signer.kid)
+    await add(issuer, RuleKind.KEY, issuer.signer.kid)
     assert is_inactive(await ask(issuer, token))
 
 
@@ -246,3 +246,17 @@ async def test_a_server_that_may_have_missed_a_rule_does_not_answer(start_issuer
             assert refusal(await ask(issuer, token)) == (503, "temporarily_unavailable")
     finally:
         valkey.stop()
+
+
+async def test_a_stopping_server_still_hears_what_is_revoked(issuer: Issuer) -> None:
+    """A56, F18: it answers what it has accepted for ten seconds more; a poll ends at once."""
+    token = granted(await issuer.login())["access_token"]
+    issuer.app.state.follower.stop_waiting()
+    assert (await ask(issuer, token)).json()["active"] is True
+    grant_id = (await issuer.claims(token))["grant_id"]
+    async with issuer.stores.ledger.change() as change:
+        change.revoke(Rule.revoking(RuleKind.GRANT, grant_id))
+    async with asyncio.timeout(1):
+        while not is_inactive(await ask(issuer, token)):
+            await asyncio.sleep(0.01)
+        assert (await issuer.feed(wait="25")).status_code == 200

@@ -93,6 +93,15 @@ class SqlJournal:
         async with self._database.read() as session:
             return await has_ended(session, RuleKind.GRANT, grant_id)
 
+    async def withdrawn_among(self, kids: Iterable[str]) -> set[str]:
+        """Returns those of the signing keys that a rule refuses; such rules never expire."""
+        digests = [rule_digest(RuleKind.KEY, kid) for kid in kids]
+        query = select(RevocationRule.value).where(
+            col(RevocationRule.digest).in_(digests), RevocationRule.kind == RuleKind.KEY
+        )
+        async with self._database.read() as session:
+            return set((await session.scalars(query)).all())
+
     async def begin_epoch(self, at_least: Head) -> Head:
         """Starts a new history above `at_least` unless somebody else already did."""
         async with self._database.transaction() as session:

@@ -22,7 +22,10 @@ from alembic import command  # noqa: E402
 from engines import SqlServer  # noqa: E402
 from sqlalchemy import Connection, MetaData, insert, update  # noqa: E402
 
+from identity.keyring.making import first_keyring  # noqa: E402
+from identity.keyring.sealing import MasterKey, MasterKeys  # noqa: E402
 from identity.store.sql.engine import Database  # noqa: E402
+from identity.store.sql.keys import SqlKeys  # noqa: E402
 from identity.store.sql.migration import _config  # noqa: E402
 
 FOLDER = Path(__file__).parent
@@ -30,6 +33,7 @@ AT = datetime(2026, 11, 1, 12, 30, tzinfo=UTC)
 LATER = datetime(2036, 1, 1, tzinfo=UTC)
 DIGEST = bytes.fromhex("f5c3f6bb1b26bf7c72699181aa4a5b40")
 GRANT = "k3y0vJt5mXyQ2bR8cPzLwN4sDg"
+MASTER_KEY = MasterKey.parse(bytes(range(32)).hex())
 
 ROWS: dict[str, dict[str, object]] = {
     "role": {"name": "reader", "scopes": ["orders:read"]},
@@ -121,6 +125,8 @@ async def write(engine: str, revision: str) -> str:
         database = Database(url)
         async with database.transaction() as session:
             await (await session.connection()).run_sync(fill, revision)
+        if revision >= "r0004":
+            await SqlKeys(database, MasterKeys(MASTER_KEY)).create(*first_keyring(2048, int(AT.timestamp())))
         await database.close()
         if engine == "sqlite":
             with sqlite3.connect(url.partition(":///")[2]) as connection:
