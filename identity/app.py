@@ -14,6 +14,7 @@ from identity.accounts.passwords import Passwords
 from identity.administration.key_schedule import RotationSchedule
 from identity.administration.keys import KeyRules, SigningKeys
 from identity.feed.follower import Follower
+from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
 from identity.keyring.folder import KeyFolder
@@ -163,7 +164,9 @@ def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
 
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
-    follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
+    follower = Follower(
+        stores.journal, stores.stream, stores.ledger, registry, HighWater(settings.keys_dir / HIGH_WATER)
+    )
     keys.on_change = follower.wake
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from sqlalchemy import ColumnElement, and_, delete, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,6 +15,10 @@ from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
 from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import Database
 from identity.verifier.profile import RuleKind, rule_digest
+
+LEAP: Final = 2**30
+"""Numbers passed over where an epoch begins: more rules than are written in a year, so that no living token carries a number
+above them, however little is known of what was lost. 2**53, which JSON can say, leaves room for eight million restores."""
 
 
 class SqlJournal:
@@ -54,16 +59,6 @@ class SqlJournal:
         """Tells whether a rule ended this grant."""
         async with self._database.read() as session:
             return await has_ended(session, RuleKind.GRANT, grant_id)
-
-    async def begin_epoch(self, at_least: Head) -> Head:
-        """Starts a new history above `at_least` unless somebody else already did."""
-        async with self._database.transaction() as session:
-            # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
-            head = await read_head(session, locked=True)
-            if head.epoch == at_least.epoch and head.seq < at_least.seq:
-                head = Head(new_epoch(), at_least.seq + 1)
-                await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
-            return head
 
     async def purge(self, now: int) -> int:
         """Removes rules that can match neither a token nor a session any more; returns how many."""
@@ -127,6 +122,17 @@ async def read_head(session: AsyncSession, *, locked: bool = False) -> Head:
     query = select(FeedHead.epoch, FeedHead.seq)
     epoch, seq = (await session.execute(query.with_for_update() if locked else query)).one()
     return Head(epoch, seq)
+
+
+async def start_epoch(session: AsyncSession, behind: Head, reached: int) -> bool:
+    """Starts a new history of numbers, far above `reached`, unless somebody else has already: then SQL does not stand
+    `behind` any more, and this returns False."""
+    # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
+    head = await read_head(session, locked=True)
+    if head.epoch != behind.epoch or head.seq >= reached:
+        return False
+    await session.execute(update(FeedHead).values(epoch=new_epoch(), seq=reached + LEAP))
+    return True
 
 
 def _row(seq: int, rule: Rule, now: int, horizon: int, kept: int) -> RevocationRule:
