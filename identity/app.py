@@ -13,6 +13,7 @@ from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
 from identity.administration.key_schedule import RotationSchedule
 from identity.administration.keys import KeyRules, SigningKeys
+from identity.feed.clocks import Clocks
 from identity.feed.follower import Follower
 from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.feed.ledger import Ledger
@@ -32,6 +33,7 @@ from identity.oauth.introspection import Introspection
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
+from identity.store.redis.clock import RedisClock
 from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
@@ -44,6 +46,7 @@ from identity.store.sql.accounts import SqlAccounts
 from identity.store.sql.api_key_uses import ApiKeyUses
 from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
+from identity.store.sql.clock import SqlClock
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.registrations import Registrations
@@ -99,6 +102,7 @@ class Parts:
     passwords: Passwords
     audit: AuditTrail
     uses: ApiKeyUses
+    clocks: Clocks
     issued: RedisIssueCounts
 
     @property
@@ -186,6 +190,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
     address = ClientAddress(settings.trusted_proxies)
+    clocks = Clocks({"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)})
     services = Services(
         settings=settings,
         keys=keys,
@@ -197,8 +202,10 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         address=address,
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),
+        clocks=clocks,
+        audit=audit,
     )
-    return Parts(stores, follower, keys, passwords, audit, uses, issued), services
+    return Parts(stores, follower, keys, passwords, audit, uses, clocks, issued), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -211,10 +218,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             await parts.follower.start()
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
-            following, *others = (
-                asyncio.create_task(work)
-                for work in (parts.follower.run(), watch, rotation.run(), *(each.run() for each in parts.notes))
-            )
+            beside = (watch, rotation.run(), parts.clocks.run(), *(each.run() for each in parts.notes))
+            following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside))
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):
                 yield

@@ -23,9 +23,11 @@ class Health:
         return Response(b'{"status":"live"}', 200, NO_STORE, "application/json")
 
     async def ready(self, _request: Request) -> Response:
-        """200 while SQL and Redis have answered, and agreed, within two seconds; else 503 with the reason."""
-        follower = self._services.follower
-        if follower.age <= FEED_MAX_AGE:
+        """200 while SQL and Redis have answered, and agreed, within two seconds, and their clocks agree with this machine's;
+        else 503 with the reason."""
+        follower, clocks = self._services.follower, self._services.clocks
+        if follower.age <= FEED_MAX_AGE and not clocks.problem:
             return Response(b'{"status":"ready"}', 200, NO_STORE, "application/json")
-        body = json.dumps({"status": "not ready", "reason": follower.problem or "The revocation feed is not confirmed"})
+        reason = follower.problem or clocks.problem or "The revocation feed is not confirmed"
+        body = json.dumps({"status": "not ready", "reason": reason})
         return Response(body.encode(), 503, {**NO_STORE, "Retry-After": "1"}, "application/json")
