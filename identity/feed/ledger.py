@@ -100,10 +100,11 @@ class Ledger(Generic[C]):
                 told = Head(decided.epoch, 0)
             await self._bring_up(told)
 
-    async def begin_epoch(self, behind: Head, reached: int) -> None:
+    async def begin_epoch(self, behind: Head, reached: int) -> C:
         """Makes good that SQL was restored to an earlier state: it stands `behind`, numbers had come to `reached`, and what was
         revoked in between is forgotten. So everything issued until now is refused, all sessions end, and whoever a rule that
-        Redis still holds had ended is disabled. Any number of processes may do this at once; one does."""
+        Redis still holds had ended is disabled. Any number of processes may do this at once; one does, and
+        its change has rules. Redis hears of it by `catch_up`."""
         ended = await self._ended_after(behind.seq)
         async with self._begin() as change:
             await change.begin_epoch(behind, reached, ended)
@@ -114,6 +115,7 @@ class Ledger(Generic[C]):
                 reached=reached,
                 epoch=change.head.epoch,
             )
+        return change
 
     async def _ended_after(self, seq: int) -> set[bytes]:
         """Returns what rules after `seq` have ended, as far as Redis still knows."""

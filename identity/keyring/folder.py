@@ -121,11 +121,26 @@ class KeyFolder:
             raise KeyringError(f"{path} is not a refresh key.")
         return key.private_bytes_raw()
 
+    def copy_to(self, other: KeyFolder) -> Keyring:
+        """Copies states and private keys, as they are, into a folder that has none; nobody changes them meanwhile."""
+        other.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked(), other._locked():
+            keyring = self.read()
+            if other.is_initialised:
+                raise KeyringError(f"{other.path} already holds a keyring.")
+            for name in sorted(_files_of(keyring)):
+                _write_atomically(other.path / name, _read_private(self.path / name))
+            other._write_states(keyring)
+        return keyring
+
+    def in_clear(self) -> list[str]:
+        """Returns the names of the private key files that are not encrypted at rest."""
+        return [name for name in sorted(_files_of(self.read())) if not _is_encrypted(_read_private(self.path / name))]
+
     def _load(self, path: Path) -> object:
         try:
             data = _read_private(path)
-            encrypted = b"ENCRYPTED" in data.split(b"\n", 1)[0]
-            return serialization.load_pem_private_key(data, self._passphrase if encrypted else None)
+            return serialization.load_pem_private_key(data, self._passphrase if _is_encrypted(data) else None)
         except FileNotFoundError:
             raise KeyringError(f"{path} is missing; restore it from a backup.") from None
         except TypeError:
@@ -181,6 +196,10 @@ def _parse(document: dict[str, Any]) -> Keyring:
             raise ValueError
     refresh = tuple(RefreshKeyRecord(**item) for item in document["refresh"])
     return Keyring(int(document["version"]), signing, refresh)
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem.split(b"\n", 1)[0]
 
 
 def _read_private(path: Path) -> bytes:

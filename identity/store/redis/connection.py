@@ -186,13 +186,13 @@ async def require_suitable(connection: RedisConnection) -> None:
     """Raises `UnsuitableRedisError` for a server that may drop what it was told to keep, or that is too old."""
     if connection.is_in_process:
         return
-    memory = await _info(connection, "memory")
+    memory = await info_of(connection, "memory")
     policy = memory.get("maxmemory_policy", "noeviction")
     if policy.startswith("allkeys") or policy.startswith("volatile"):
         raise UnsuitableRedisError(
             f"Redis may evict sessions (maxmemory-policy {policy}); set it to noeviction, for everything here has a lifetime."
         )
-    server = await _info(connection, "server")
+    server = await info_of(connection, "server")
     version = server.get("valkey_version") or server.get("redis_version", "7")
     if int(version.split(".")[0]) < 7:
         raise UnsuitableRedisError(f"Redis {version} is too old; 7.0 or newer, or any Valkey, is needed.")
@@ -202,7 +202,8 @@ class UnsuitableRedisError(Exception):
     """A Redis this server must not run on; the message is one clear sentence."""
 
 
-async def _info(connection: RedisConnection, section: str) -> dict[str, str]:
+async def info_of(connection: RedisConnection, section: str) -> dict[str, str]:
+    """Returns one section of what Redis says of itself."""
     answer = await connection.execute("INFO", section)
     if isinstance(answer, dict):
         return {str(name): str(value) for name, value in answer.items()}

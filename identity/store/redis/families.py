@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 from identity.store.redis.connection import RedisConnection, Script
 from identity.tokens.issued import Holder
@@ -18,6 +18,10 @@ _KID_CHARACTERS = 12
 
 _LOOKED_AT = 500
 """Families read in one go: Redis is busy with them for a fifth of a millisecond."""
+
+
+_BEFORE, _AFTER = "f:{", "}"
+_REPLAYED = "R"
 
 
 class RedisFamilies:
@@ -68,16 +72,29 @@ class RedisFamilies:
         that are there from beginning to end are seen (Redis's `SCAN`)."""
         short = {kid[:_KID_CHARACTERS] for kid in kids}
         found: Counter[Holder] = Counter()
+        async for _, record in self._records():
+            if (holder := _holder(record, short)) is not None:
+                found[holder] += 1
+        return found
+
+    async def survey(self) -> AsyncIterator[tuple[Family, bool]]:
+        """Yields every family, and whether it was found replayed; as for `holders`."""
+        async for family, record in self._records():
+            yield _unpack(family, record), _fields(record)[3] == _REPLAYED
+
+    async def _records(self) -> AsyncIterator[tuple[str, str]]:
         seen: set[str] = set()
         cursor = "0"
         while True:
             cursor, keys = await self._connection.execute("SCAN", cursor, "MATCH", _key("*"), "COUNT", _LOOKED_AT)
-            fresh = set(keys) - seen
-            seen |= fresh
+            fresh = [key for key in dict.fromkeys(keys) if key not in seen]
+            seen.update(fresh)
             records = await self._connection.execute("MGET", *fresh) if fresh else []
-            found.update(holder for record in records if record and (holder := _holder(record, short)))
+            for key, record in zip(fresh, records, strict=True):
+                if record:
+                    yield key[len(_BEFORE) : -len(_AFTER)], record
             if str(cursor) == "0":
-                return found
+                return
 
     async def _run(self, generation: Generation, how: str, kid: str) -> Step:
         keys = [_key(generation.family)]
@@ -92,7 +109,7 @@ class RedisFamilies:
 
 def _key(family: str) -> str:
     # The braces make Redis Cluster place everything of a family in one slot.
-    return f"f:{{{family}}}"
+    return f"{_BEFORE}{family}{_AFTER}"
 
 
 def _pack(family: Family, now_ms: int, kid: str) -> str:

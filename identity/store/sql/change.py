@@ -26,6 +26,8 @@ class SqlChange:
         self._rules: list[Rule] = []
         self.numbered: list[NumberedRule] = []
         self.head = Head("", 0)
+        self.disabled: list[AuditEvent] = []
+        """What `begin_epoch` disabled."""
         self._is_restored = False
 
     @property
@@ -55,11 +57,12 @@ class SqlChange:
 
     async def begin_epoch(self, behind: Head, reached: int, ended: Collection[bytes]) -> None:
         """Starts a new history above `reached` with a rule that ends everything, unless somebody was faster."""
-        self._is_restored = await start_epoch(self._session, behind, reached)
+        self._is_restored = await start_epoch(self._session, behind, reached, time.time())
         if self._is_restored:
             self.revoke(Rule.ending(RuleKind.EVERYTHING))
             self.record(AuditEvent(event="feed.restored", detail=f"SQL stood at {behind.seq}, numbers at {reached}"))
-            for event in await disable_ended(self._session, ended):
+            self.disabled = await disable_ended(self._session, ended)
+            for event in self.disabled:
                 self.record(event)
 
     async def number_rules(self, horizon: int, kept: int) -> None:

@@ -17,8 +17,7 @@ from identity.store.sql.engine import Database
 from identity.verifier.profile import RuleKind, rule_digest
 
 LEAP: Final = 2**30
-"""Numbers passed over where an epoch begins: more rules than are written in a year, so that no living token carries a number
-above them, however little is known of what was lost. 2**53, which JSON can say, leaves room for eight million restores."""
+"""Numbers passed over, at least, where an epoch begins: more rules than are written in a year."""
 
 
 class SqlJournal:
@@ -124,14 +123,19 @@ async def read_head(session: AsyncSession, *, locked: bool = False) -> Head:
     return Head(epoch, seq)
 
 
-async def start_epoch(session: AsyncSession, behind: Head, reached: int) -> bool:
+async def start_epoch(session: AsyncSession, behind: Head, reached: int, now: float) -> bool:
     """Starts a new history of numbers, far above `reached`, unless somebody else has already: then SQL does not stand
-    `behind` any more, and this returns False."""
+    `behind` any more, and this returns False.
+
+    Nobody may know how far the numbers had come, and a living token that carries a greater one than the rule that ends
+    everything would pass. So they go on at the microseconds of `now`, if that is more: rules are written far more slowly, so
+    that is above every number ever given, whichever backup is restored how often. 2**53, which JSON can say, ends in 2255.
+    """
     # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
     head = await read_head(session, locked=True)
     if head.epoch != behind.epoch or head.seq >= reached:
         return False
-    await session.execute(update(FeedHead).values(epoch=new_epoch(), seq=reached + LEAP))
+    await session.execute(update(FeedHead).values(epoch=new_epoch(), seq=max(reached + LEAP, int(now * 1e6))))
     return True
 
 

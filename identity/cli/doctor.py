@@ -1,0 +1,75 @@
+"""`identity doctor`: is everything an installation stands on as it should be?"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from identity.administration.doctor.examination import examine, exit_code
+from identity.administration.doctor.findings import Finding
+from identity.administration.doctor.patient import Facts, Patient
+from identity.app import key_folder
+from identity.cli.office import Office, work_in_office
+from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
+from identity.cli.output import print_json, print_rows
+from identity.feed.high_water import HIGH_WATER, HighWater
+from identity.oauth.grants.sessions import Sessions
+from identity.store.redis.clock import RedisClock
+from identity.store.redis.condition import RedisCondition
+from identity.store.redis.publications import RedisPublications
+from identity.store.sql.clock import SqlClock
+from identity.store.sql.condition import SqlCondition
+from identity.store.sql.revision import NEWEST_REVISION
+
+
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Put right what a running server would put right by itself.")
+    ] = False,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Look at keys, stores, clocks, sessions, servers and verifiers. Exit code 0: healthy; 1: something is left to do; 2: not
+    everything could be looked at."""
+
+    async def work(office: Office) -> list[Finding]:
+        return await examine(patient_of(office), fix)
+
+    findings = work_in_office(data_dir, work)
+    rows = [{"check": each.check, "verdict": each.verdict.value, "found": each.sentence} for each in findings]
+    if as_json:
+        print_json({"healthy": exit_code(findings) == 0, "findings": rows})
+    else:
+        print_rows(rows, ("check", "verdict", "found"), as_json)
+    raise typer.Exit(exit_code(findings))
+
+
+def patient_of(office: Office) -> Patient:
+    """Returns the installation that a command works on, as the checks want it."""
+    stores, settings, actor = office.stores, office.settings, office.actor
+    facts = Facts(
+        is_production=settings.mode == "serve",
+        has_passphrase=settings.keys_passphrase is not None,
+        keeps_first_password=settings.bootstrap_admin_password is not None,
+        key_lifetime=settings.key_lifetime,
+        publication_seconds=settings.publication_seconds,
+        newest_revision=NEWEST_REVISION,
+        folders={"keys": settings.keys_dir, "embedded stores": settings.data_dir},
+        high_water=HighWater(settings.keys_dir / HIGH_WATER).seq,
+    )
+    return Patient(
+        facts=facts,
+        keys=key_folder(settings),
+        journal=stores.journal,
+        stream=stores.stream,
+        ledger=stores.ledger,
+        sql=SqlCondition(stores.database),
+        redis=RedisCondition(stores.redis),
+        clocks={"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)},
+        families=stores.families,
+        sessions=Sessions(stores.ledger, stores.families),
+        publications=RedisPublications(stores.redis),
+        verifiers=office.verifiers,
+        actor=actor,
+    )
