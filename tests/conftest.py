@@ -25,6 +25,12 @@ from identity.settings import Settings
 from identity.store.sql.migration import migrate
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long", action="store_true", help="run what is marked faults in its full counts, over several runs"
+    )
+
+
 @pytest.fixture(scope="session")
 def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A keys folder, made once because RSA keys take their time. Copy it, never change it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -70,6 +71,11 @@ class OwnValkey:
         """Ends it at once, as a power failure would."""
         if self._process is not None:
             kill_child(self._process)
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal, to freeze it or to have it go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     async def put_back(self, snapshot: Snapshot) -> None:
         """Replaces the files of a killed server."""
