@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
@@ -244,6 +244,16 @@ async def test_a_database_that_is_away_is_an_error(tmp_path: Path) -> None:
             await write(database, ending(1))
         await database.close()
     await until_drivers_have_ended()
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE feed_head", "DELETE FROM feed_head"])
+async def test_a_database_that_is_being_restored_is_away(database: Database, statement: str) -> None:
+    """I5, F25: its tables are not there yet, or their rows; nothing is known of what is revoked."""
+    async with database.transaction() as session:
+        await session.execute(text(statement))
+    for asking in (SqlJournal(database).head(), SqlJournal(database).live(), write(database, ending(1))):
+        with pytest.raises(StoreUnavailableError):
+            await asking
 
 
 async def until_drivers_have_ended() -> None:

@@ -61,9 +61,14 @@ def _unavailable_if_away() -> Iterator[None]:
     try:
         yield
     except (DBAPIError, *_AWAY) as error:
-        if isinstance(error, _AWAY) or error.connection_invalidated:
+        if isinstance(error, _AWAY) or error.connection_invalidated or _lacks_a_table(error):
             raise StoreUnavailableError("The database", type(error).__name__) from error
         raise
+
+
+def _lacks_a_table(error: DBAPIError) -> bool:
+    """PostgreSQL calls it a mistake of ours that a table is missing (SQLite does not); but it is being restored (F25)."""
+    return getattr(error.orig, "sqlstate", None) == "42P01"
 
 
 def _create_engine(url: str) -> AsyncEngine:

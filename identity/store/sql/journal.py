@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from sqlalchemy import ColumnElement, and_, delete, or_, update
+from sqlalchemy import ColumnElement, Row, and_, delete, or_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
+from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import Database
 from identity.verifier.profile import RuleKind, rule_digest
@@ -109,7 +110,7 @@ async def write_rules(
     rules = list(rules)
     seq = col(FeedHead.seq)
     query = update(FeedHead).values(seq=seq + len(rules)).returning(col(FeedHead.epoch), seq)
-    epoch, last = (await session.execute(query)).one()
+    epoch, last = _present((await session.execute(query)).first())
     first = last - len(rules) + 1
     rows = [_row(first + index, rule, now, horizon, kept) for index, rule in enumerate(rules)]
     session.add_all(rows)
@@ -119,8 +120,14 @@ async def write_rules(
 async def read_head(session: AsyncSession, *, locked: bool = False) -> Head:
     """Returns the head as this session sees it."""
     query = select(FeedHead.epoch, FeedHead.seq)
-    epoch, seq = (await session.execute(query.with_for_update() if locked else query)).one()
+    epoch, seq = _present((await session.execute(query.with_for_update() if locked else query)).first())
     return Head(epoch, seq)
+
+
+def _present(head: Row[str, int] | None) -> Row[str, int]:
+    if head is None:
+        raise StoreUnavailableError("The database", "its rows are missing; it is being restored")
+    return head
 
 
 async def start_epoch(session: AsyncSession, behind: Head, reached: int, now: float) -> bool:
