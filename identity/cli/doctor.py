@@ -9,15 +9,17 @@ import typer
 from identity.administration.doctor.examination import examine, exit_code
 from identity.administration.doctor.findings import Finding
 from identity.administration.doctor.patient import Facts, Patient
-from identity.app import key_folder
+from identity.app import Stores, key_folder
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_json, print_rows
 from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.oauth.grants.sessions import Sessions
+from identity.settings import Settings
 from identity.store.redis.clock import RedisClock
 from identity.store.redis.condition import RedisCondition
 from identity.store.redis.publications import RedisPublications
+from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.clock import SqlClock
 from identity.store.sql.condition import SqlCondition
 from identity.store.sql.revision import NEWEST_REVISION
@@ -34,7 +36,7 @@ def doctor(
     everything could be looked at."""
 
     async def work(office: Office) -> list[Finding]:
-        return await examine(patient_of(office), fix)
+        return await examine(patient_of(office.settings, office.stores, office.actor), fix)
 
     findings = work_in_office(data_dir, work)
     rows = [{"check": each.check, "verdict": each.verdict.value, "found": each.sentence} for each in findings]
@@ -45,9 +47,8 @@ def doctor(
     raise typer.Exit(exit_code(findings))
 
 
-def patient_of(office: Office) -> Patient:
-    """Returns the installation that a command works on, as the checks want it."""
-    stores, settings, actor = office.stores, office.settings, office.actor
+def patient_of(settings: Settings, stores: Stores, actor: str) -> Patient:
+    """Returns an installation as the checks want it."""
     facts = Facts(
         is_production=settings.mode == "serve",
         has_passphrase=settings.keys_passphrase is not None,
@@ -70,6 +71,6 @@ def patient_of(office: Office) -> Patient:
         families=stores.families,
         sessions=Sessions(stores.ledger, stores.families),
         publications=RedisPublications(stores.redis),
-        verifiers=office.verifiers,
+        verifiers=RedisVerifiers(stores.redis),
         actor=actor,
     )

@@ -24,6 +24,7 @@ from history import Fault, History, Kind, Operation, Outcome
 from installation import CLIENT, PASSWORD, Installation, installation
 from invariants import Promises
 from own_valkey import Snapshot
+from served import is_served
 from wire import Wire
 
 from identity.keyring.folder import KeyFolder
@@ -273,12 +274,6 @@ def end_all(found: History, began: float, over_at: float) -> set[str]:
         elif each.began <= over_at:
             found.add(Operation(Kind.END, each.session, "restore", each.began, over_at, Outcome.UNCLEAR))
     return {each.session for each in logins if each.ended <= began}
-
-
-def is_served(found: History, server: str, since: float) -> bool:
-    """Whether somebody logged in there, and went on."""
-    answered = (each for each in found.of(Kind.LOGIN, outcome=Outcome.OK) if each.server == server)
-    return any(each.began >= since for each in answered)
 
 
 async def require_loss_window(lost: str, at: Site, backup: Backup) -> None:
