@@ -69,7 +69,7 @@ async def feed_head(patient: Patient, fix: bool) -> list[Found]:
                 f"SQL stands at rule {decided.seq}, behind what was seen already: it was restored to an earlier state. A "
                 "server that starts ends everything issued before; `identity restored` does it now."
             )
-        if told == decided:
+        if told == decided or (told is None and not decided.seq):
             return good(f"SQL and Redis stand at rule {decided.seq}.")
         if look < _LOOKS - 1:
             await asyncio.sleep(_BETWEEN_LOOKS_SECONDS)

@@ -12,9 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Conninfo
 from sqlalchemy import make_url
 
 _DUMP = ("pg_dump", "--format=custom", "--no-owner", "--no-privileges")
@@ -58,6 +55,8 @@ def scratch(url: str) -> Iterator[str]:
 
 
 def _ask(url: str, statement: str) -> None:
+    import psycopg  # Here, and below: every command loads this module, and few need the driver.
+
     try:
         with psycopg.connect(_plain(url), autocommit=True) as connection:
             connection.execute(statement.encode())
@@ -96,10 +95,14 @@ def _run(command: list[str], url: str) -> None:
 
 def _environment(url: str) -> dict[str, str]:
     """The address goes by environment: every user of the machine can read a command line, and it holds the password."""
+    from psycopg.pq import Conninfo
+
     options = _options(url)
     names = {each.keyword.decode(): each.envvar.decode() for each in Conninfo.get_defaults() if each.envvar}
     return {**os.environ, **{names[option]: str(value) for option, value in options.items() if option in names}}
 
 
 def _options(url: str) -> Mapping[str, object]:
+    from psycopg.conninfo import conninfo_to_dict
+
     return {name: value for name, value in conninfo_to_dict(_plain(url)).items() if value is not None}
