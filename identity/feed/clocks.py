@@ -36,8 +36,13 @@ class Clocks:
     async def run(self) -> None:
         """Looks until cancelled. A store that is away is judged when it is back: what was found before stands until then."""
         while True:
-            with suppress(Exception):  # Whatever it is: one who stopped looking would say the same for ever.
-                await self.look()
+            looking = asyncio.create_task(self.look())
+            try:
+                with suppress(Exception):  # Whatever it is: one who stopped looking would say the same for ever.
+                    await asyncio.shield(looking)
+            except asyncio.CancelledError:
+                await asyncio.wait([looking])  # A statement that is cancelled can leave its connection open.
+                raise
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def look(self) -> None:
