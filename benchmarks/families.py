@@ -14,7 +14,7 @@ from benchmarks.processes import put_load
 from benchmarks.rounds import Ratio
 from benchmarks.table import Row, Target, plain_bytes, times
 from identity.app import Stores
-from identity.store.redis.families import _key, _pack
+from identity.store.redis.families import _pack, family_key
 from identity.tokens.refresh_token import Family, Generation, Step, new_family, write_token
 
 _FEW = 1000
@@ -63,7 +63,7 @@ async def _record_sizes(identity: IdentityServer, stores: Stores) -> tuple[list[
 
 
 async def _size(stores: Stores, family: Family) -> int:
-    return int(await stores.redis.execute("MEMORY", "USAGE", _key(family.family)))
+    return int(await stores.redis.execute("MEMORY", "USAGE", family_key(family.family)))
 
 
 async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: int) -> tuple[float, list[str]]:
@@ -78,7 +78,7 @@ async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: 
             family = dataclasses.replace(model, family=new_family(identity.keys.authenticator))
             if len(tokens) < _USED:
                 tokens.append(write_token(identity.keys.authenticator, Generation(family.family, 0)))
-            pipeline.set(_key(family.family), _pack(family, now), pxat=ends)
+            pipeline.set(family_key(family.family), _pack(family, now), pxat=ends)
         await pipeline.execute()
     return (await _used(stores) - before) / (wanted - present), tokens
 

@@ -48,9 +48,10 @@ from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.clock import SqlClock
 from identity.store.sql.engine import Database
+from identity.store.sql.history import History
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.registrations import Registrations
-from identity.store.sql.revision import NEWEST_REVISION, current_revision
+from identity.store.sql.revision import tables_of
 from identity.tokens.access_token import AccessTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
@@ -79,12 +80,12 @@ class Stores:
     @classmethod
     def of(cls, settings: Settings) -> Stores:
         """Prepares the stores; nothing is opened yet."""
-        database = Database(settings.database_url.get_secret_value())
+        database = Database(settings.database_url.get_secret_value(), settings.database_connections)
         redis = connect(settings.redis_url.get_secret_value())
         families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
         journal, stream = SqlJournal(database), RedisStream(redis)
         begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
-        return cls(database, redis, journal, families, Ledger(begin, journal, stream, families.end), stream)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -218,7 +219,8 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             await parts.follower.start()
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
-            beside = (watch, rotation.run(), parts.clocks.run(), *(each.run() for each in parts.notes))
+            history = History(parts.stores.database, settings.history_retention)
+            beside = (watch, rotation.run(), history.run(), parts.clocks.run(), *(each.run() for each in parts.notes))
             following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside))
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.follower.close):
@@ -248,9 +250,8 @@ async def require_usable(settings: Settings, stores: Stores) -> None:
 
 async def _sql_problem(settings: Settings, stores: Stores) -> str:
     try:
-        revision = await current_revision(stores.database)
-        if revision != NEWEST_REVISION:
-            return f"The database is at revision {revision or 'none'}, not {NEWEST_REVISION}; run `identity migrate`."
+        if problem := (await tables_of(stores.database)).problem_for():
+            return problem
         if settings.mode == "serve":
             async with stores.database.read() as session:
                 demo = await Registrations(session).demo_rows()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from identity.store.redis.address import Kind, RedisAddress
 from identity.verifier import profile
 
 PREFIX = "IDENTITY_"
@@ -51,8 +52,11 @@ class Settings(BaseModel):
         description="The issuer identifier (RFC 8414 section 2): an https URL without query or fragment."
     )
     database_url: SecretStr = Field(SecretStr(""), description="sqlite:///path or postgresql://...")
+    database_connections: int = Field(
+        10, ge=2, le=1000, description="Connections of each worker to SQL; two more are kept for the head of the feed."
+    )
     redis_url: SecretStr = Field(
-        SecretStr(""), description="redis://, rediss:// or unix:// address of Redis or Valkey >= 7."
+        SecretStr(""), description="Address of Redis or Valkey >= 7, of its sentinels or its cluster."
     )
     keys_dir: Path = Field(Path("keys"), description="Folder of the signing keys and refresh keys.")
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
@@ -71,6 +75,11 @@ class Settings(BaseModel):
     refresh_idle_lifetime: int = Field(14 * 86400, ge=1, description="Seconds a session may rest between refreshes.")
     refresh_absolute_lifetime: int = Field(
         30 * 86400, ge=1, description="Seconds after which a session ends in any case."
+    )
+    history_retention: int = Field(
+        400 * 86400,
+        ge=0,
+        description="Seconds the audit trail, and API keys that ended, are kept; 0 keeps them for ever.",
     )
     jwks_max_age: int = Field(profile.JWKS_MAX_AGE, ge=1, le=86400, description="Seconds a JWKS may be cached.")
     verifier_cooldown: int = Field(
@@ -126,13 +135,9 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis_address(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        address = value.get_secret_value()
-        allowed = ("redis://", "rediss://", "unix://")
-        if info.data.get("mode", "serve") == "dev" and address.startswith(("fakeredis://", *allowed)):
-            return value
-        if not address.startswith(allowed):
-            raise ValueError("must be set to a redis://, rediss:// or unix:// address")
-        _require_port(urlsplit(address).netloc.rpartition("@")[2])
+        address = RedisAddress.parse(value.get_secret_value())
+        if address.kind is Kind.IN_PROCESS and info.data.get("mode", "serve") == "serve":
+            raise ValueError("must be the address of a server that goes on when this one ends")
         return value
 
     @field_validator("refresh_absolute_lifetime")

@@ -40,7 +40,7 @@ OURS: dict[str, set[str]] = {
         "identity.tokens",
         "identity.verifier.profile",
     },
-    "identity.settings": {"identity.verifier.profile"},
+    "identity.settings": {"identity.store.redis.address", "identity.verifier.profile"},
     "identity.store": {
         "identity.accounts",
         "identity.feed",

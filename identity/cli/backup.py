@@ -26,7 +26,7 @@ from identity.store.sql.condition import SqlCondition
 from identity.store.sql.dump import dump, load, scratch
 from identity.store.sql.engine import Database
 from identity.store.sql.migration import migrate
-from identity.store.sql.revision import current_revision
+from identity.store.sql.revision import tables_of
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", file_okay=False)]
 
@@ -116,7 +116,7 @@ def backups_of(office: Office) -> Backups:
         engine=url.partition("+")[0],
         dump=partial(dump, url),
         load=partial(load, url),
-        revision=partial(current_revision, database),
+        revision=partial(_revision, database),
         migrate=partial(migrate, database),
     )
     stores, settings = office.stores, office.settings
@@ -132,6 +132,10 @@ def backups_of(office: Office) -> Backups:
         mark,
         office.actor,
     )
+
+
+async def _revision(database: Database) -> str | None:
+    return (await tables_of(database)).revision
 
 
 def _told(done: Restored) -> str:

@@ -22,7 +22,6 @@ from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.clock import SqlClock
 from identity.store.sql.condition import SqlCondition
-from identity.store.sql.revision import NEWEST_REVISION
 
 
 def doctor(
@@ -55,7 +54,6 @@ def patient_of(settings: Settings, stores: Stores, actor: str) -> Patient:
         keeps_first_password=settings.bootstrap_admin_password is not None,
         key_lifetime=settings.key_lifetime,
         publication_seconds=settings.publication_seconds,
-        newest_revision=NEWEST_REVISION,
         folders={"keys": settings.keys_dir, "embedded stores": settings.data_dir},
         high_water=HighWater(settings.keys_dir / HIGH_WATER).seq,
     )

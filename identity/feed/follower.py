@@ -173,11 +173,15 @@ class Follower:
         return self._picture.head.seq >= head.seq
 
     async def _reload(self) -> None:
-        head, rules = await self._journal.live()
+        picture = Picture(Head("", 0))
+        async for head, rules in self._journal.live():
+            picture.head = head
+            picture.add(rules)
+        head = picture.head
         if head.epoch == self._picture.head.epoch and head.seq < self._picture.head.seq:
             return  # While SQL was read, the stream told of more; a picture that went back would revive a revoked token.
         self._memory.forget_everything()
-        self._picture = Picture.of(head, rules)
+        self._picture = picture
         self._announce()
 
     async def _tidy(self) -> None:

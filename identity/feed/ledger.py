@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from identity.feed.rules import Head, NumberedRule
-from identity.feed.stores import Journal, Stream
+from identity.feed.stores import Journal, StoreConflictError, Stream
 
 log = structlog.get_logger("identity.feed")
+
+_MORE_ATTEMPTS = 2
 
 _CHUNK = 1000
 """Rules appended by one script call: bounds how long Redis is busy with one."""
 
 _BRIEFLY = 0.001
-
-EndGrant = Callable[[str], Awaitable[None]]
 
 
 class Change(Protocol):
@@ -43,17 +42,18 @@ class Change(Protocol):
 
 
 C = TypeVar("C", bound=Change)
+T = TypeVar("T")
 
 
 class Ledger(Generic[C]):
     """Makes changes that revoke, in the one order that can lose nothing.
 
     1. One SQL transaction makes the change and takes the rules' numbers.
-    2. Redis forgets the families those rules end.
-    3. The rules are appended to the Redis stream, which takes a number only right after the one before it.
+    2. Redis forgets the families those rules end, and the rules are appended to its stream, which takes a number only
+       right after the one before it. It does both or neither, or, in a cluster, the former first.
 
-    Whoever crashes in between leaves Redis behind SQL; every process looks for that once a second and does steps 2 and 3
-    from the journal (`catch_up`). There is no leader, and doing a step twice changes nothing.
+    Whoever crashes in between leaves Redis behind SQL; every process looks for that once a second and does step 2 from the
+    journal (`catch_up`). There is no leader, and doing it twice changes nothing.
     """
 
     def __init__(
@@ -61,12 +61,10 @@ class Ledger(Generic[C]):
         begin: Callable[[], AbstractAsyncContextManager[C]],
         journal: Journal,
         stream: Stream,
-        end_family: EndGrant,
     ) -> None:
         self._begin = begin
         self._journal = journal
         self._stream = stream
-        self._end_family = end_family
 
     @asynccontextmanager
     async def change(self) -> AsyncIterator[C]:
@@ -80,16 +78,35 @@ class Ledger(Generic[C]):
         if change.numbered:
             await self._publish(change)
 
+    async def perform(self, act: Callable[[C], Awaitable[T]]) -> T:
+        """Returns what `act` returns, done in a change. If the store undid that because of somebody else's, it is done again,
+        twice at most: so `act` must do nothing but in its change, where nothing is left of it then."""
+        for _ in range(_MORE_ATTEMPTS):
+            with suppress(StoreConflictError):
+                return await self._perform(act)
+        return await self._perform(act)
+
+    async def _perform(self, act: Callable[[C], Awaitable[T]]) -> T:
+        async with self.change() as change:
+            return await act(change)
+
     async def catch_up(self) -> Head:
         """Makes Redis stand where SQL stands, and returns that head. Any number of processes may do this at once.
 
         Redis is asked first: SQL only moves forward, so a Redis that is ahead of it really saw rules that SQL has lost.
+        A cluster that stands there may have lost something all the same, on another node than the stream's: whenever one
+        begins another history, everything that ended is ended again.
         """
         while True:
+            unseen = await self._stream.unseen_histories()
             told = await self._stream.head()
             decided = await self._journal.head()
             if told == decided:
-                return decided
+                if not unseen:
+                    return decided
+                await self._end_again()
+                self._stream.trust(unseen)
+                continue
             if told is not None and told.seq > decided.seq:
                 # In whichever epoch: a backup of SQL may be older than the epoch, and its numbers would repeat.
                 await self.begin_epoch(decided, told.seq)
@@ -126,21 +143,24 @@ class Ledger(Generic[C]):
         return found
 
     async def _publish(self, change: C) -> None:
-        for grant_id in change.ended_grants:
-            await self._end_family(grant_id)
         before = Head(change.head.epoch, change.numbered[0].seq - 1)
-        if not await self._stream.append(before, change.numbered, change.head):
+        if not await self._stream.append(before, change.numbered, change.head, change.ended_grants):
             await self.catch_up()
 
     async def _bring_up(self, told: Head) -> None:
-        ended = await self._journal.ended_grants_after(told.seq)
-        for start in range(0, len(ended), _CHUNK):
-            # Together, because they travel together: ending them one after the other takes five times as long.
-            await asyncio.gather(*(self._end_family(grant_id) for grant_id in ended[start : start + _CHUNK]))
         decided, rules = await self._journal.after(told.seq)
+        ended = await self._journal.ended_grants_after(told.seq)
         chunks = [rules[start : start + _CHUNK] for start in range(0, len(rules), _CHUNK)] or [[]]
         for index, chunk in enumerate(chunks):
             reached = decided if index == len(chunks) - 1 else Head(decided.epoch, chunk[-1].seq)
-            if not await self._stream.append(told, chunk, reached):
+            grants = [each.grant_id for each in ended if told.seq < each.seq <= reached.seq]
+            if not await self._stream.append(told, chunk, reached, grants):
                 return
             told = reached
+
+    async def _end_again(self) -> None:
+        log.info("everything that ended is ended again: a node of Redis may have lost it")
+        seq = 0
+        while ended := await self._journal.ended_grants_after(seq, _CHUNK):
+            await self._stream.end([each.grant_id for each in ended])
+            seq = ended[-1].seq

@@ -35,9 +35,13 @@ class Picture:
     def of(cls, head: Head, rules: Iterable[NumberedRule]) -> Picture:
         """Builds the picture at `head` from rules in ascending order."""
         picture = cls(head)
-        for rule in rules:
-            picture._add(rule)
+        picture.add(rules)
         return picture
+
+    def add(self, rules: Iterable[NumberedRule]) -> None:
+        """Adds rules of a picture that is still being built, in ascending order and none above its head."""
+        for rule in rules:
+            self._add(rule)
 
     def apply(self, rule: NumberedRule) -> None:
         """Adds the next rule and moves the head onto it."""

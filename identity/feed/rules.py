@@ -71,6 +71,13 @@ class NumberedRule(NamedTuple):
     expires_at: int | None
 
 
+class EndedGrant(NamedTuple):
+    """A grant, and the number of the rule that ended it."""
+
+    seq: int
+    grant_id: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Head:
     """The number of the last rule, within one history (`epoch`) of numbers."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from identity.feed.rules import Head, NumberedRule
+from identity.feed.rules import EndedGrant, Head, NumberedRule
 
 
 class StoreUnavailableError(Exception):
@@ -16,20 +16,27 @@ class StoreUnavailableError(Exception):
         self.store = store
 
 
+class StoreConflictError(StoreUnavailableError):
+    """The store undid a whole transaction because of somebody else's. Nothing of it happened: if everything it does is in it,
+    it may be done again at once."""
+
+
 class Journal(Protocol):
     """The rules in SQL. Every method may raise `StoreUnavailableError`."""
 
     async def head(self) -> Head:
         """Returns the number of the last committed rule."""
 
-    async def live(self) -> tuple[Head, list[NumberedRule]]:
-        """Returns head and every rule that matters to a server, in order, as of one moment."""
+    def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        """Yields every rule that matters to a server, in order and a chunk at a time, each with the head they go up to; at
+        least one chunk, which may be empty."""
 
     async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
         """Returns head and the rules with a greater number than `seq`, in order, as of one moment."""
 
-    async def ended_grants_after(self, seq: int) -> list[str]:
-        """Returns the grants ended by rules after `seq`: what a Redis that stands at `seq` may still believe alive."""
+    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+        """Returns the first grants ended by rules after `seq`, in order: what a Redis that stands at `seq` may still believe
+        alive."""
 
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant."""
@@ -44,8 +51,21 @@ class Stream(Protocol):
     async def head(self) -> Head | None:
         """Returns the number of the last appended rule, or None when Redis holds no feed."""
 
-    async def append(self, expected: Head, rules: Sequence[NumberedRule], head: Head) -> bool:
-        """Appends `rules` and moves to `head` if the stream stands at `expected`, atomically; True also for a repeat."""
+    async def append(
+        self, expected: Head, rules: Sequence[NumberedRule], head: Head, ended: Sequence[str] = ()
+    ) -> bool:
+        """Ends the families of `ended`; then appends `rules` and moves to `head` if the stream stands at `expected`,
+        atomically. True also for a repeat."""
+
+    async def end(self, families: Sequence[str]) -> None:
+        """Ends these families."""
+
+    async def unseen_histories(self) -> frozenset[str]:
+        """Returns what tells of nodes that were replaced, or lost what they did last, while the head stayed: families that
+        ended may be alive there. Empty where head and families are in one place."""
+
+    def trust(self, histories: frozenset[str]) -> None:
+        """Says that in these nothing is alive that ended."""
 
     async def reset(self, epoch: str) -> None:
         """Empties the stream and begins `epoch` at 0."""

@@ -3,9 +3,21 @@
 from identity.models.api_key import ApiKey
 from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
+from identity.models.compatibility import Compatibility
 from identity.models.resource import Resource
 from identity.models.revocation import FeedHead, RevocationRule
 from identity.models.role import Role
 from identity.models.user import User, UserRole
 
-__all__ = ["ApiKey", "AuditEvent", "Client", "FeedHead", "Resource", "RevocationRule", "Role", "User", "UserRole"]
+__all__ = [
+    "ApiKey",
+    "AuditEvent",
+    "Client",
+    "Compatibility",
+    "FeedHead",
+    "Resource",
+    "RevocationRule",
+    "Role",
+    "User",
+    "UserRole",
+]

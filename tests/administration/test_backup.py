@@ -19,7 +19,7 @@ from installation import Installation, Replica
 from identity.administration.backup import Backups, DatabaseTool
 from identity.administration.errors import AdministrationError
 from identity.administration.rehearsal import Rehearsed, Stage, rehearse
-from identity.cli.backup import _fill, _look
+from identity.cli.backup import _fill, _look, _revision
 from identity.feed.high_water import HighWater
 from identity.feed.picture import Picture
 from identity.feed.rules import Rule
@@ -30,7 +30,7 @@ from identity.store.redis.connection import connect
 from identity.store.redis.publications import RedisPublications
 from identity.store.sql.dump import DumpError, dump, load, scratch
 from identity.store.sql.migration import migrate
-from identity.store.sql.revision import NEWEST_REVISION, current_revision
+from identity.store.sql.revision import NEWEST_REVISION, tables_of
 from identity.verifier.profile import RuleKind
 
 ISSUER = "https://login.example.com"
@@ -52,7 +52,7 @@ class Site:
             engine=url.partition("+")[0],
             dump=partial(dump, url),
             load=partial(load, url),
-            revision=partial(current_revision, database),
+            revision=partial(_revision, database),
             migrate=partial(migrate, database),
         )
         mark = HighWater(self.keys.path / ".high-water")
@@ -154,7 +154,7 @@ async def test_what_was_backed_up_comes_back_and_what_was_issued_is_refused(
     assert takes_keys
     assert load_keys(other.keys).keyring == keyring
     assert await other.people() == 1
-    head, rules = await other.replica.journal.live()
+    head, rules = await other.replica.journal.after(0)
     picture = Picture.of(head, rules)
     assert restored.goes_on_at == head.seq
     assert head.epoch != reached.epoch
@@ -220,7 +220,7 @@ async def test_nothing_is_restored_where_it_would_do_harm(
             await other.backups.restore(tmp_path / "spoiled")
     with pytest.raises(AdministrationError, match="no finished backup"):
         await other.backups.restore(tmp_path)
-    assert await current_revision(other.replica.database) is None
+    assert (await tables_of(other.replica.database)).revision is None
 
 
 async def test_a_rehearsal_tells_what_would_come_back_and_leaves_nothing_behind(site: Site, tmp_path: Path) -> None:

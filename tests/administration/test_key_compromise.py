@@ -27,7 +27,7 @@ async def published(issuer: Issuer) -> set[str]:
 
 
 async def withdrawn_digests(issuer: Issuer) -> set[bytes]:
-    _, rules = await issuer.stores.journal.live()
+    rules = [rule async for _, some in issuer.stores.journal.live() for rule in some]
     assert all(rule.expires_at is None for rule in rules if rule.kind == RuleKind.KEY)
     return {rule.digest for rule in rules if rule.kind == RuleKind.KEY}
 

@@ -223,11 +223,16 @@ class Crowd:
                 self._require_alive()
 
     async def finish(self) -> None:
-        """Ends the work, and looks once more at everything that ended, when all must know of it: nowhere may it be accepted."""
+        """Ends the work, and looks once more at everything: who is logged in can go on, and what ended is accepted nowhere,
+        now that all must know of it."""
         self._done.set()
         await asyncio.gather(*self._tasks)
-        await asyncio.sleep(Promises().reach)
         asker = Asker(self._history, self._choice)
+        for held in (each for mine in self.held for each in mine):
+            await self._refresh(asker, held)
+            for verifier in self._verifiers:
+                await self._verify(verifier, held)
+        await asyncio.sleep(Promises().reach)
         for held in self.ended:
             for server in self._servers:
                 await asker.refresh(server, held.name, held.token)

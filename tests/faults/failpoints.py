@@ -21,8 +21,8 @@ BEFORE, AFTER = "before", "after"
 REFRESH = ("read", "step", "sign", "record", "respond")
 """What a refresh does, in order; the step is the compare-and-set and the commit at once."""
 
-END = ("publish", "end family", "append", "respond")
-"""What the end of a session does, after the transaction in SQL was committed."""
+END = ("publish", "append", "respond")
+"""What the end of a session does, after the transaction in SQL was committed; what is appended ends sessions, too."""
 
 _PLACES: dict[str, tuple[type, str]] = {
     "read": (RedisFamilies, "read"),
@@ -31,7 +31,6 @@ _PLACES: dict[str, tuple[type, str]] = {
     "record": (RedisIssueCounts, "count"),
     "respond": (Response, "__call__"),
     "publish": (Ledger, "_publish"),
-    "end family": (RedisFamilies, "end"),
     "append": (RedisStream, "append"),
 }
 _ANSWERED_PATHS = frozenset({"/token", "/revoke"})

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,6 +93,7 @@ async def installation(
     redis_url: str = "",
     start: bool = True,
     settings: Mapping[str, str] | None = None,
+    people: Sequence[str] = PEOPLE,
 ) -> AsyncIterator[Installation]:
     """Makes one with `count` replicas, started and ready; nothing of it is left afterwards. `redis_url` names other servers
     than the Valkey of its own (which is not started then)."""
@@ -110,7 +111,7 @@ async def installation(
             stack.push_async_callback(stores.close)
             passwords = Passwords(2)
             stack.callback(passwords.close)
-            credential = await _furnish(stores, passwords)
+            credential = await _furnish(stores, passwords, people)
             made = await stack.enter_async_context(replicas(ports, values, folder))
             balancer = await stack.enter_async_context(Balancer(port, [each.url for each in made]))
             if start:
@@ -121,7 +122,7 @@ async def installation(
         shutil.rmtree(place, ignore_errors=True)
 
 
-async def _furnish(stores: Stores, passwords: Passwords) -> Credential:
+async def _furnish(stores: Stores, passwords: Passwords, names: Sequence[str]) -> Credential:
     """A resource, a role, a client, and people who all have the same password."""
     ledger = stores.ledger
     _, secret = await ResourceServices(ledger, OPERATOR).create("orders", ORDERS, ["orders:read"])
@@ -131,6 +132,6 @@ async def _furnish(stores: Stores, passwords: Passwords) -> Credential:
         NewClient(client_id=CLIENT, grant_types=grants, scopes=("orders:read",), is_public=True)
     )
     people = People(ledger, passwords, OPERATOR)
-    for name in PEOPLE:
+    for name in names:
         await people.create(name, PASSWORD, ["reader"])
     return Credential("orders", secret)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head
 from identity.oauth.grants.sessions import Sessions
-from identity.store.redis.connection import RedisConnection
+from identity.store.redis.channel import Channel
 from identity.store.redis.families import RedisFamilies
 from identity.store.sql.change import SqlChange
 from identity.tokens.refresh_token import Step
@@ -62,9 +62,9 @@ def rule_is_appended_before_the_commit() -> None:
     streams: list[Any] = []
     make, number = Ledger.__init__, SqlChange.number_rules
 
-    def remember(self: Any, begin: Any, journal: Any, stream: Any, end_family: Any) -> None:
+    def remember(self: Any, begin: Any, journal: Any, stream: Any) -> None:
         streams.append(stream)
-        make(self, begin, journal, stream, end_family)
+        make(self, begin, journal, stream)
 
     async def number_and_append(self: Any, horizon: int, kept: int) -> None:
         await number(self, horizon, kept)
@@ -77,7 +77,7 @@ def rule_is_appended_before_the_commit() -> None:
 
 def retries_have_no_bound() -> None:
     """Tries until Redis is back, however long that takes, with the request waiting."""
-    once = RedisConnection._try_exchange
+    once = Channel._try_exchange
 
     async def until_it_works(self: Any, commands: Any) -> Any:
         while True:
@@ -86,7 +86,7 @@ def retries_have_no_bound() -> None:
             except (OSError, RedisError):
                 await asyncio.sleep(_MEANWHILE_SECONDS)
 
-    RedisConnection._exchange = until_it_works
+    Channel._exchange = until_it_works
 
 
 BUGS: dict[str, Callable[[], None]] = {

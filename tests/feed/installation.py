@@ -36,7 +36,7 @@ class Replica:
         self.journal, self.stream = SqlJournal(self.database), RedisStream(self.redis)
         self.families = RedisFamilies(self.redis, 14 * 86_400, 10)
         begin = changes(self.database, HORIZON, KEPT)
-        self.ledger = Ledger(begin, self.journal, self.stream, self.families.end)
+        self.ledger = Ledger(begin, self.journal, self.stream)
 
     async def revoke(self, *rules: Rule) -> None:
         async with self.ledger.change() as change:

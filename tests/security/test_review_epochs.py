@@ -17,8 +17,8 @@ from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import FeedHead, RevocationRule
-from identity.store.redis.connection import RedisConnection
-from identity.store.redis.families import RedisFamilies
+from identity.store.redis.connection import RedisConnection, ServerConnection
+from identity.store.redis.dialling import dial_in_process
 from identity.store.redis.feed import RedisStream
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
@@ -45,8 +45,7 @@ class Server:
     def __init__(self, database: Database, redis: RedisConnection) -> None:
         self.redis = redis
         self.database, self.journal, self.stream = database, SqlJournal(database), RedisStream(redis)
-        families = RedisFamilies(redis, 86_400, 10)
-        self.ledger: Ledger[SqlChange] = Ledger(changes(database, 930, 86_400), self.journal, self.stream, families.end)
+        self.ledger: Ledger[SqlChange] = Ledger(changes(database, 930, 86_400), self.journal, self.stream)
         self.follower = Follower(self.journal, self.stream, self.ledger, Nobody(), HighWater(NOWHERE))
 
     async def revoke(self, *names: str) -> None:
@@ -68,11 +67,12 @@ class SlowJournal(SqlJournal):
         self.read, self.arrives = asyncio.Event(), asyncio.Event()
         self.arrives.set()
 
-    async def live(self) -> tuple[Head, list[NumberedRule]]:
-        answer = await super().live()
+    async def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        answer = [each async for each in super().live()]
         self.read.set()
         await self.arrives.wait()
-        return answer
+        for each in answer:
+            yield each
 
 
 @pytest.fixture
@@ -81,8 +81,7 @@ async def servers(tmp_path: Path) -> AsyncIterator[list[Server]]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'feed.sqlite3'}")
     await migrate(database)
     store = fakeredis.FakeServer()
-    redis = [fakeredis.FakeAsyncRedis(server=store, decode_responses=True) for _ in range(4)]
-    made = [Server(database, RedisConnection(redis[at], redis[at + 1], is_in_process=True)) for at in (0, 2)]
+    made = [Server(database, ServerConnection(dial_in_process(store))) for _ in range(2)]
     yield made
     for server in made:
         await server.redis.close()

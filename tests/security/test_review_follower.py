@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import fakeredis
 import pytest
 
 from identity.feed.follower import Follower
@@ -14,8 +13,7 @@ from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head, Rule
 from identity.feed.stores import StoreUnavailableError
-from identity.store.redis.connection import RedisConnection
-from identity.store.redis.families import RedisFamilies
+from identity.store.redis.connection import connect
 from identity.store.redis.feed import RedisStream
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
@@ -58,12 +56,9 @@ class OddJournal(SqlJournal):
 async def installation(tmp_path: Path) -> AsyncIterator[tuple[Follower, OddJournal, Ledger[SqlChange]]]:
     database = Database(f"sqlite+aiosqlite:///{tmp_path / 'feed.sqlite3'}")
     await migrate(database)
-    store = fakeredis.FakeServer()
-    one, other = (fakeredis.FakeAsyncRedis(server=store, decode_responses=True) for _ in range(2))
-    redis = RedisConnection(one, other, is_in_process=True)
+    redis = connect("fakeredis://")
     journal, stream = OddJournal(database), RedisStream(redis)
-    families = RedisFamilies(redis, 86_400, 10)
-    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 86_400), journal, stream, families.end)
+    ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 86_400), journal, stream)
     yield Follower(journal, stream, ledger, Nobody(), HighWater(NOWHERE)), journal, ledger
     await redis.close()
     await database.close()

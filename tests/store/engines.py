@@ -13,12 +13,16 @@ import sys
 import tempfile
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from pgbouncer import PgBouncer
+from several_valkeys import Cluster, Sentinels
 
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import RedisConnection, connect
@@ -77,7 +81,7 @@ class SqlServer:
                 connection.execute(f"DROP DATABASE {_databases.pop(0)[1]} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if template else 'template1'}")
         _databases.append((self, name))
-        return _postgresql_url(name)
+        return _postgresql_url(name) if self.name == "postgresql" else pgbouncer().url(name)
 
 
 CARETAKER = """
@@ -85,18 +89,19 @@ import os, shutil, signal, sys, time
 from pathlib import Path
 sys.stdin.read()
 folder = Path(sys.argv[1])
-pid_file = folder / "postgresql" / "postmaster.pid"
-for _ in range(100):
-    if not pid_file.exists():
-        break
-    try:
-        os.kill(int(pid_file.read_text().split()[0]), signal.SIGINT)
-    except (OSError, ValueError, IndexError):
-        break
-    time.sleep(0.1)
+ends = {"pgbouncer/pgbouncer.pid": signal.SIGTERM, "postgresql/postmaster.pid": signal.SIGINT}
+for name, end in ends.items():
+    for _ in range(100):
+        if not (folder / name).exists():
+            break
+        try:
+            os.kill(int((folder / name).read_text().split()[0]), end)
+        except (OSError, ValueError, IndexError):
+            break
+        time.sleep(0.1)
 shutil.rmtree(folder, ignore_errors=True)
 """
-"""Waits for the end of the run, a killed one too, then ends PostgreSQL and removes everything."""
+"""Waits for the end of the run, a killed one too, then ends PgBouncer and PostgreSQL, and removes everything."""
 
 
 @functools.cache
@@ -138,6 +143,15 @@ def _postgresql_url(name: str) -> str:
     return postgresql_uri().replace("postgresql://", "postgresql+psycopg://").replace("/postgres?", f"/{name}?")
 
 
+@functools.cache
+def pgbouncer() -> PgBouncer:
+    (server,) = parse_qs(urlsplit(postgresql_uri()).query)["host"]
+    bouncer = PgBouncer(scratch() / "pgbouncer", server)
+    bouncer.start()
+    atexit.register(bouncer.stop)
+    return bouncer
+
+
 def _database_name(url: str) -> str:
     return url.rpartition("?")[0].rpartition("/")[2]
 
@@ -152,31 +166,65 @@ _databases: list[tuple[SqlServer, str]] = []
 
 async def _make_template(engine: str) -> None:
     """Migrates once for each engine; every test then copies the result."""
-    if engine in _templates:
+    kind = "sqlite" if engine == "sqlite" else "postgresql"
+    if kind in _templates:
         return
-    if engine == "postgresql":
+    if kind == "postgresql":
         with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {TEMPLATE}")
-    url = _postgresql_url(TEMPLATE) if engine == "postgresql" else f"sqlite+aiosqlite:///{_template_file()}"
+    url = _postgresql_url(TEMPLATE) if kind == "postgresql" else f"sqlite+aiosqlite:///{_template_file()}"
     database = Database(url)
     await migrate(database)
     await database.close()
-    _templates.add(engine)
+    _templates.add(kind)
 
 
 def valkey_url() -> str:
     return valkey_server().url
 
 
+@functools.cache
+def sentinels() -> Sentinels:
+    made = Sentinels(scratch() / "sentinels")
+    made.start()
+    atexit.register(made.stop)
+    return made
+
+
+@functools.cache
+def cluster() -> Cluster:
+    made = Cluster(scratch() / "cluster")
+    made.start()
+    atexit.register(made.stop)
+    return made
+
+
+_REDIS: dict[str, Callable[[], str]] = {
+    "fakeredis": lambda: "fakeredis://",
+    "valkey": valkey_url,
+    "sentinel": lambda: sentinels().url,
+    "cluster": lambda: cluster().url,
+}
+
+
+async def everywhere(connection: RedisConnection, *command: object) -> list[Any]:
+    """What each server that holds data answers."""
+    return [await node.execute(*command) for node in await connection.nodes()]
+
+
+async def keys(connection: RedisConnection, pattern: str = "*") -> list[str]:
+    return [key for some in await everywhere(connection, "KEYS", pattern) for key in some]
+
+
 async def emptied(connection: RedisConnection) -> RedisConnection:
-    await connection.execute("FLUSHALL")
+    await everywhere(connection, "FLUSHALL")
     return connection
 
 
-@pytest.fixture(params=["fakeredis", "valkey"])
+@pytest.fixture(params=list(_REDIS))
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[RedisConnection]:
     """An empty Redis of each kind."""
-    connection = connect("fakeredis://" if request.param == "fakeredis" else valkey_url())
+    connection = connect(_REDIS[request.param]())
     yield await emptied(connection)
     await connection.close()
 
@@ -189,9 +237,9 @@ async def valkey() -> AsyncIterator[RedisConnection]:
     await connection.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "pgbouncer"])
 def sql(request: pytest.FixtureRequest, tmp_path: Path) -> SqlServer:
-    """An SQL engine of each kind."""
+    """An SQL engine of each kind; PostgreSQL also behind PgBouncer in transaction mode."""
     return SqlServer(request.param, tmp_path)
 
 

@@ -6,9 +6,10 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
+from engines import everywhere, sentinels
 
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
@@ -115,12 +116,12 @@ async def test_what_every_request_depends_on_waits_for_nobody(redis: RedisConnec
 async def test_a_script_that_redis_forgot_is_given_to_it_again(redis: RedisConnection) -> None:
     """I7: a restarted Redis knows no scripts."""
     script = Script("throttle.lua")
-    arguments = (["a", "b", "c"], 100, 60, "admit", 0)
+    arguments = (["{a}", "{a}b", "{a}c"], 100, 60, "admit", 0)
     assert await redis.run(script, *arguments) == 0
-    await redis.execute("SCRIPT", "FLUSH")
+    await everywhere(redis, "SCRIPT", "FLUSH")
     answers = await asyncio.gather(*(redis.run(script, *arguments) for _ in range(50)))
     assert answers == [0] * 50
-    assert await redis.execute("GET", "a") == "51"
+    assert await redis.execute("GET", "{a}") == "51"
 
 
 async def test_a_killed_redis_is_unavailable_and_its_return_is_noticed(
@@ -163,6 +164,137 @@ async def test_a_hanging_redis_is_unavailable_after_one_timeout_for_all_who_wait
     await answered(redis)
     answers = await asyncio.gather(*(redis.execute("GET", f"k{number}") for number in range(100)))
     assert answers == [str(number) for number in range(100)]
+
+
+async def test_nobody_waits_for_a_redis_that_was_silent_until_it_answers_a_probe(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """F05, I6: the circuit opens after one timeout, and closes by itself."""
+    valkey, redis = mortal
+    assert valkey.process_id is not None
+    os.kill(valkey.process_id, signal.SIGSTOP)
+    try:
+        with pytest.raises(StoreUnavailableError):
+            await redis.execute("GET", "k")
+        longest = 0.0
+        for _ in range(100):
+            asked_at = time.monotonic()
+            with pytest.raises(StoreUnavailableError):
+                await redis.execute("GET", "k")
+            longest = max(longest, time.monotonic() - asked_at)
+            await asyncio.sleep(0.02)
+    finally:
+        os.kill(valkey.process_id, signal.SIGCONT)
+    assert longest < 0.2
+    await answered(redis, within=2)
+
+
+async def test_a_silent_server_sees_few_connections_however_many_want_something() -> None:
+    """F05, I6: half open. One probe at a time, and none while nobody asks."""
+    opened: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: opened.append(writer), "127.0.0.1", 0)
+    redis = connect(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    began = time.monotonic()
+    while time.monotonic() - began < 2.5:
+        outcomes = await asyncio.gather(*(redis.execute("GET", "k") for _ in range(20)), return_exceptions=True)
+        assert all(isinstance(each, StoreUnavailableError) for each in outcomes)
+        await asyncio.sleep(0.01)
+    await redis.close()
+    server.close()
+    for writer in opened:
+        writer.close()
+    assert 1 <= len(opened) <= 4
+
+
+async def test_a_primary_that_became_a_replica_is_left_for_another_connection(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """F03: READONLY is never success, and a reconnection may find the new primary."""
+    _, redis = mortal
+    identity = await redis.execute("CLIENT", "ID")
+    await redis.execute("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(StoreUnavailableError):
+        await redis.execute("SET", "k", "1")
+    assert await redis.execute("CLIENT", "ID") > identity
+    await redis.execute("REPLICAOF", "NO", "ONE")
+    assert await redis.execute("SET", "k", "1") in (True, "OK")
+
+
+async def test_what_full_memory_refuses_is_unavailable_and_reads_go_on(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """F06"""
+    _, redis = mortal
+    await redis.execute("SET", "k", "1")
+    await redis.execute("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreUnavailableError):
+        await redis.execute("SET", "k", "2")
+    assert await redis.execute("GET", "k") == "1"
+
+
+async def test_a_silent_sentinel_holds_nobody_up() -> None:
+    """F03: they are asked together, and a majority is enough."""
+    silent = sentinels().sentinels[0]
+    silent.signal(signal.SIGSTOP)
+    try:
+        redis = connect(sentinels().url)
+        asked_at = time.monotonic()
+        await redis.execute("PING")
+        assert time.monotonic() - asked_at < 0.5
+        await redis.close()
+    finally:
+        silent.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize("old", [0, 1, 2])
+async def test_of_what_sentinels_say_the_newest_counts(old: int) -> None:
+    """F03: one that was cut off from the others still names the primary that they replaced."""
+    primary, replaced = sentinels().servers[0].port, 1
+    told = [(replaced, 3) if at == old else (primary, 4) for at in range(3)]
+    async with AsyncExitStack() as stack:
+        places = [await stack.enter_async_context(sentinel_that_says(*each)) for each in told]
+        redis = connect(f"redis+sentinel://{','.join(places)}/identity")
+        assert await redis.execute("PING") in (True, "PONG")
+        await redis.close()
+
+
+async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """F03: a moment after a failover they may be ahead of it; reads of a replica may be old."""
+    primary = sentinels().servers[0]
+    primary.say("REPLICAOF", "127.0.0.1", "1")
+    try:
+        async with sentinel_that_says(primary.port, 5) as place:
+            redis = connect(f"redis+sentinel://{place}/identity")
+            with pytest.raises(StoreUnavailableError):
+                await redis.execute("GET", "k")
+            primary.say("REPLICAOF", "NO", "ONE")
+            assert await redis.execute("GET", "k") is None
+            await redis.close()
+    finally:
+        primary.say("REPLICAOF", "NO", "ONE")
+
+
+@asynccontextmanager
+async def sentinel_that_says(port: int, epoch: int) -> AsyncIterator[str]:
+    state = {"ip": "127.0.0.1", "port": str(port), "flags": "master", "config-epoch": str(epoch)}
+    words = [word for pair in state.items() for word in pair]
+    answer = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.upper() == b"SENTINEL\r\n":
+                writer.write(answer.encode())
+            elif line.upper() == b"HELLO\r\n":
+                writer.write(b"*0\r\n")
+            elif line.upper() == b"CLIENT\r\n":
+                writer.write(b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server.close()
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"])

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 
 import pytest
+from engines import everywhere, keys
 
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
@@ -48,7 +49,7 @@ async def steps(store: RedisFamilies, family: str, *generations: int) -> list[St
 
 
 async def redis_ms(redis: RedisConnection) -> float:
-    seconds, microseconds = await redis.execute("TIME")
+    seconds, microseconds = (await everywhere(redis, "TIME"))[0]
     return int(seconds) * 1000 + int(microseconds) / 1000
 
 
@@ -217,7 +218,7 @@ async def test_a_family_lives_for_the_shorter_of_its_two_lifetimes(
     """A47"""
     store = families(redis, idle=idle)
     family = await begun(store, expires_in=absolute)
-    key = (await redis.execute("KEYS", "*"))[0]
+    (key,) = await keys(redis)
     for remaining in (await redis.execute("PTTL", key), await ttl_after_step(store, redis, family, key)):
         assert (expected - 3) * 1000 < remaining <= expected * 1000
 
@@ -232,7 +233,7 @@ async def test_each_refresh_starts_the_idle_lifetime_anew(redis: RedisConnection
     """A47"""
     store = families(redis, idle=100)
     family = await begun(store)
-    key = (await redis.execute("KEYS", "*"))[0]
+    (key,) = await keys(redis)
     await redis.execute("PEXPIRE", key, 5000)
     assert await store.step(Generation(family, 0), rotates, KID) is Step.ADVANCED
     assert await redis.execute("PTTL", key) > 90_000
@@ -242,7 +243,7 @@ async def test_a_replay_does_not_lengthen_a_familys_life(redis: RedisConnection)
     """A47"""
     store = families(redis, window=0, idle=100)
     family = await begun(store)
-    key = (await redis.execute("KEYS", "*"))[0]
+    (key,) = await keys(redis)
     await steps(store, family, 0)
     await redis.execute("PEXPIRE", key, 5000)
     assert await steps(store, family, 0) == [Step.REPLAYED]
@@ -261,7 +262,7 @@ async def test_a_family_is_over_at_its_absolute_end_whatever_was_refreshed(redis
         await asyncio.sleep(0.05)
     await until_redis_time(redis, ends * 1000)
     assert await steps(store, family, number) == [Step.UNKNOWN]
-    assert await redis.execute("DBSIZE") == 0
+    assert sum(await everywhere(redis, "DBSIZE")) == 0
 
 
 async def test_of_fifty_steps_at_once_exactly_one_advances(redis: RedisConnection) -> None:
@@ -278,12 +279,12 @@ async def test_a_record_does_not_grow_with_the_age_of_its_family(redis: RedisCon
     """A45: no tombstone for each used token; only the number of digits of the generation grows."""
     store = families(redis)
     family = await begun(store)
-    key = (await redis.execute("KEYS", "*"))[0]
+    (key,) = await keys(redis)
     young = await redis.execute("STRLEN", key)
     for number in range(1000):
         await store.step(Generation(family, number), rotates=True, kid=KID)
     assert await redis.execute("STRLEN", key) - young == len("1000") - len("0")
-    assert await redis.execute("DBSIZE") == 1
+    assert sum(await everywhere(redis, "DBSIZE")) == 1
 
 
 async def test_a_family_takes_at_most_450_bytes_of_a_real_valkey(valkey: RedisConnection) -> None:
@@ -291,14 +292,14 @@ async def test_a_family_takes_at_most_450_bytes_of_a_real_valkey(valkey: RedisCo
     store = families(valkey)
     family = await begun(store)
     await steps(store, family, 0, 1, 2)
-    key = (await valkey.execute("KEYS", "*"))[0]
+    (key,) = await keys(valkey)
     assert await valkey.execute("MEMORY", "USAGE", key) <= 450
 
 
 async def test_keys_of_a_family_carry_its_hash_tag(redis: RedisConnection) -> None:
     """Redis Cluster places everything one script touches in one slot."""
     family = await begun(families(redis))
-    assert await redis.execute("KEYS", "*") == [f"f:{{{family}}}"]
+    assert await keys(redis) == [f"f:{{{family}}}"]
 
 
 async def test_a_store_that_is_away_is_an_error_and_never_an_answer(own_valkey: EmbeddedValkey) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
+from engines import keys
 
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
@@ -47,7 +48,7 @@ async def test_what_was_counted_is_forgotten_after_a_week(redis: RedisConnection
     counts.count("k1", *SHOP, NOW - 6 * 24 * HOUR)
     counts.count("k1", *SHOP, NOW - 8 * 24 * HOUR)
     await counts.flush()
-    (key,) = await redis.execute("KEYS", "{issued}:*")
+    (key,) = await keys(redis, "{issued}:*")
     assert 0 < await redis.execute("TTL", key) <= 24 * HOUR + HOUR
     assert [each.hour for each in await counts.signed_by(["k1"])] == [(NOW - 6 * 24 * HOUR) // HOUR * HOUR]
 

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -15,13 +14,11 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from identity.feed.stores import StoreUnavailableError
-from identity.models import Role
 from identity.store.sql import migrations
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
-from identity.store.sql.migration import _config, migrate
-from identity.store.sql.registrations import Registrations
-from identity.store.sql.revision import NEWEST_REVISION, current_revision
+from identity.store.sql.migration import migrate
+from identity.store.sql.revision import NEWEST_REVISION, Tables, tables_of
 
 MIGRATE = """
 import asyncio, sys
@@ -41,8 +38,8 @@ asyncio.run(main())
 
 async def test_an_empty_database_gets_the_newest_tables(sql: SqlServer) -> None:
     database = Database(sql.url())
-    assert await current_revision(database) is None
-    assert await migrate(database) == NEWEST_REVISION == await current_revision(database)
+    assert (await tables_of(database)).revision is None
+    assert await migrate(database) == NEWEST_REVISION == (await tables_of(database)).revision
     assert (await SqlJournal(database).head()).seq == 0
     await database.close()
 
@@ -56,25 +53,26 @@ async def test_a_second_migration_changes_nothing(sql: SqlServer) -> None:
     await database.close()
 
 
-async def test_a_database_of_the_first_version_keeps_its_rows(sql: SqlServer) -> None:
-    def begin(connection: Connection) -> None:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "r0001")
+@pytest.mark.parametrize(
+    ("tables", "version", "problem"),
+    [
+        (Tables("r0004", "r0003"), "r0004", ""),
+        (Tables("r0005", "r0004"), "r0004", ""),
+        (Tables("r0007", "r0004"), "r0004", ""),
+        (Tables(None, ""), "r0004", "none, not r0004; run `identity migrate`"),
+        (Tables("r0003", "r0002"), "r0004", "r0003, not r0004; run `identity migrate`"),
+        (Tables("r0006", "r0005"), "r0004", "needs a newer version"),
+    ],
+)
+def test_a_server_runs_on_its_own_tables_and_on_later_ones_that_still_have_what_it_needs(tables, version, problem):
+    """F24: while N is rolled out, N-1 goes on and may be started again."""
+    assert bool(tables.problem_for(version)) == bool(problem)
+    assert problem in tables.problem_for(version)
 
-    database = Database(sql.url())
-    async with database.transaction() as session:
-        await (await session.connection()).run_sync(begin)
-    assert await current_revision(database) == "r0001"
-    async with database.transaction() as session:
-        session.add(Role(name="reader", scopes=["orders:read"]))
-    head = await SqlJournal(database).head()
-    await migrate(database)
-    assert await SqlJournal(database).head() == head
-    async with database.read() as session:
-        assert [role.name for role in await Registrations(session).roles()] == ["reader"]
-        assert await Registrations(session).api_keys() == []
-    await database.close()
+
+async def test_tables_say_which_versions_may_run_on_them(database: Database) -> None:
+    """F24: the version before at least. r0002 itself was strict: what it needs is here, but it does not start again."""
+    assert await tables_of(database) == Tables(NEWEST_REVISION, "r0002")
 
 
 async def test_several_migrations_at_once_in_one_process_make_one_set_of_tables(sql: SqlServer) -> None:
@@ -90,7 +88,7 @@ async def test_a_new_sqlite_file_opened_by_several_at_once_is_locked_for_nobody(
     """SQLite does not wait for a lock while it switches a new file to its write-ahead log."""
     for number in range(60):
         databases = [Database(f"sqlite+aiosqlite:///{tmp_path}/{number}.db") for _ in range(4)]
-        assert await asyncio.gather(*(current_revision(database) for database in databases)) == [None] * 4
+        assert await asyncio.gather(*(tables_of(database) for database in databases)) == [Tables(None, "")] * 4
         for database in databases:
             await database.close()
 
@@ -128,7 +126,7 @@ async def test_the_models_are_what_the_migrations_make(database: Database) -> No
 async def test_a_database_that_is_away_cannot_be_migrated() -> None:
     """I5"""
     database = Database("postgresql+psycopg://nobody@127.0.0.1:1/none")
-    for attempt in (migrate(database), current_revision(database)):
+    for attempt in (migrate(database), tables_of(database)):
         with pytest.raises(StoreUnavailableError):
             await attempt
     await database.close()

@@ -11,19 +11,17 @@ from engines import postgresql_uri
 from sqlalchemy import text
 
 from identity.feed.stores import StoreUnavailableError
-from identity.store.sql import postgresql
 from identity.store.sql.engine import Database
 
 
-async def test_silence_is_an_error_in_bounded_time_and_costs_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_an_error_in_bounded_time_and_costs_one_connection() -> None:
     """I5, I6, I7, F26: who asked is told, and the next one is answered once the line is whole."""
-    monkeypatch.setattr(postgresql, "SILENCE_SECONDS", 0.5)
     uri, (port,) = urlsplit(postgresql_uri()), free_ports(1)
     socket = f"{parse_qs(uri.query)['host'][0]}/.s.PGSQL.5432"
     database = Database(f"postgresql+psycopg://{uri.username}@127.0.0.1:{port}/postgres")
 
     async def ask(seconds: float) -> None:
-        async with database.read() as session:
+        async with database.read(0.5) as session:
             await session.execute(text(f"SELECT pg_sleep({seconds})"))
 
     async with lines(sql=(port, socket)) as line:

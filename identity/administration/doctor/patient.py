@@ -22,8 +22,8 @@ from identity.tokens.refresh_token import Family
 class SqlCondition(Protocol):
     """What there is to know of the database; every method may raise `StoreUnavailableError`."""
 
-    async def revision(self) -> str:
-        """Returns the revision of its tables; empty where there are none."""
+    async def tables(self) -> tuple[str, str]:
+        """Returns the revision of its tables, and why this version must not run on them (empty: it may)."""
 
     async def demo_rows(self) -> list[str]:
         """Returns the names of demo people, clients and resources."""
@@ -38,8 +38,8 @@ class SqlCondition(Protocol):
 class RedisCondition(Protocol):
     """What there is to know of Redis."""
 
-    async def facts(self) -> dict[str, str]:
-        """Returns what it says of itself (`INFO`); nothing, where it lives inside the process. May raise
+    async def facts(self) -> list[dict[str, str]]:
+        """Returns what each of its nodes says of itself (`INFO`); nothing, where it lives inside the process. May raise
         `StoreUnavailableError`."""
 
 
@@ -63,7 +63,6 @@ class Facts:
     keeps_first_password: bool
     key_lifetime: float
     publication_seconds: float
-    newest_revision: str
     folders: Mapping[str, Path]
     high_water: int
 

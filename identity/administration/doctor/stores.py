@@ -16,9 +16,9 @@ _BETWEEN_LOOKS_SECONDS = 0.5
 
 async def database(patient: Patient) -> list[Found]:
     """The database has this version's tables, and nothing of a demo in production."""
-    revision, newest = await patient.sql.revision(), patient.facts.newest_revision
-    if revision != newest:
-        return problem(f"The database is at revision {revision or 'none'}, not {newest}; run `identity migrate`.")
+    revision, wrong = await patient.sql.tables()
+    if wrong:
+        return problem(wrong)
     if patient.facts.is_production and (demo := await patient.sql.demo_rows()):
         return problem(f"The database holds demo rows ({', '.join(demo)}); `identity serve` refuses to start on it.")
     return good(f"The database is at revision {revision}.")
@@ -38,10 +38,14 @@ async def clocks(patient: Patient) -> list[Found]:
 
 
 async def redis(patient: Patient) -> list[Found]:
-    """Redis is new enough, drops nothing, and survives a restart."""
-    facts = await patient.redis.facts()
-    if not facts:
+    """Every node of Redis is new enough, drops nothing, and survives a restart."""
+    nodes = await patient.redis.facts()
+    if not nodes:
         return good("Sessions are kept inside the process: they end with it.")
+    return [found for node in nodes for found in _judged(node)]
+
+
+def _judged(facts: dict[str, str]) -> list[Found]:
     version = facts.get("valkey_version") or facts.get("redis_version", "")
     name = f"{'Valkey' if 'valkey_version' in facts else 'Redis'} {version}"
     if int(version.partition(".")[0] or 0) < _OLDEST_REDIS:

@@ -28,12 +28,15 @@ class Sessions:
     async def end(self, event: AuditEvent) -> None:
         """Ends the grant `event.grant_id`: when this returns, its refresh token is dead and the rule that refuses its access
         tokens is on its way to every verifier. Ending it again is harmless, and finishes what a failure left undone."""
-        async with self._ledger.change() as change:
-            is_over = await change.has_ended(event.grant_id)
-            if not is_over:
-                change.revoke(Rule.ending(RuleKind.GRANT, event.grant_id))
-                change.record(event)
-        if is_over:
+
+        async def end(change: Any) -> bool:
+            if await change.has_ended(event.grant_id):
+                return True
+            change.revoke(Rule.ending(RuleKind.GRANT, event.grant_id))
+            change.record(event)
+            return False
+
+        if await self._ledger.perform(end):
             await self._families.end(event.grant_id)
             await self._ledger.catch_up()
 
@@ -42,13 +45,16 @@ class Sessions:
         if token.grant_id:
             await self.end(event)
             return
-        async with self._ledger.change() as change:
+
+        async def refuse(change: Any) -> bool:
             # Once: a client that repeats itself would have everyone keep as many rules as it cares to send.
-            is_over = await change.is_revoked(token.token_id)
-            if not is_over:
-                change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
-                change.record(event)
-        if is_over:
+            if await change.is_revoked(token.token_id):
+                return True
+            change.revoke(Rule.revoking(RuleKind.TOKEN, token.token_id))
+            change.record(event)
+            return False
+
+        if await self._ledger.perform(refuse):
             await self._ledger.catch_up()
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection
 
-from identity.store.redis.connection import RedisConnection, Script
+from identity.feed.stores import StoreUnavailableError
+from identity.store.redis.commands import Node, RedisConnection, Script
 from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
 
@@ -38,7 +40,7 @@ class RedisFamilies:
         """Stores a new family at generation 0. Its first end is the idle lifetime, on the caller's clock."""
         now = int(time.time() * 1000)
         ends = min(now + self._idle, family.expires_at * 1000)
-        await self._connection.execute("SET", _key(family.family), _pack(family, now, kid), "PXAT", ends)
+        await self._connection.execute("SET", family_key(family.family), _pack(family, now, kid), "PXAT", ends)
         self._remember(family)
 
     async def read(self, family: str) -> Family | None:
@@ -47,7 +49,7 @@ class RedisFamilies:
         if (known := self._remembered.get(family)) is not None:
             self._remembered.move_to_end(family)
             return known
-        record = await self._connection.execute("GET", _key(family))
+        record = await self._connection.execute("GET", family_key(family))
         if record is None:
             return None
         found = _unpack(family, record)
@@ -65,7 +67,7 @@ class RedisFamilies:
     async def end(self, family: str) -> None:
         """Removes the family."""
         self._remembered.pop(family, None)
-        await self._connection.execute("DEL", _key(family))
+        await self._connection.execute("DEL", family_key(family))
 
     async def holders(self, kids: Collection[str]) -> Counter[Holder]:
         """Counts the families whose last access token one of these keys signed. Reads all families, a few at a time; those
@@ -79,27 +81,31 @@ class RedisFamilies:
 
     async def survey(self) -> AsyncIterator[tuple[Family, bool]]:
         """Yields every family, and whether it was found replayed; as for `holders`."""
-        async for family, record in self._records():
+        async for key, record in self._records():
+            family = key.removeprefix(_BEFORE).removesuffix(_AFTER)
             yield _unpack(family, record), _fields(record)[3] == _REPLAYED
 
     async def _records(self) -> AsyncIterator[tuple[str, str]]:
-        seen: set[str] = set()
-        cursor = "0"
-        while True:
-            cursor, keys = await self._connection.execute("SCAN", cursor, "MATCH", _key("*"), "COUNT", _LOOKED_AT)
-            fresh = [key for key in dict.fromkeys(keys) if key not in seen]
-            seen.update(fresh)
-            records = await self._connection.execute("MGET", *fresh) if fresh else []
-            for key, record in zip(fresh, records, strict=True):
-                if record:
-                    yield key[len(_BEFORE) : -len(_AFTER)], record
-            if str(cursor) == "0":
-                return
+        seen: set[str] = set()  # Over all nodes: a family that moves from one to another is met on both.
+        for node in await self._connection.nodes():
+            async for keys in _keys_of(node):
+                fresh = set(keys) - seen
+                seen |= fresh
+                together = self._connection.together(fresh)
+                answers = await asyncio.gather(*(self._connection.execute("MGET", *some) for some in together))
+                for some, records in zip(together, answers, strict=True):
+                    for key, record in zip(some, records, strict=True):
+                        if record:
+                            yield key, record
 
     async def _run(self, generation: Generation, how: str, kid: str) -> Step:
-        keys = [_key(generation.family)]
+        key = family_key(generation.family)
         arguments = (generation.number, self._window, self._idle, how, kid[:_KID_CHARACTERS])
-        return Step(await self._connection.run(self._script, keys, *arguments))
+        step = Step(await self._connection.run(self._script, [key], *arguments))
+        if not self._connection.trusts(key):
+            # It may have come back as it was before the family ended; whoever follows the feed is about to end it again.
+            raise StoreUnavailableError("Redis", "a node of the cluster was not looked through yet")
+        return step
 
     def _remember(self, family: Family) -> None:
         self._remembered[family.family] = family
@@ -107,8 +113,17 @@ class RedisFamilies:
             self._remembered.popitem(last=False)
 
 
-def _key(family: str) -> str:
-    # The braces make Redis Cluster place everything of a family in one slot.
+async def _keys_of(node: Node) -> AsyncIterator[list[str]]:
+    cursor = "0"
+    while True:
+        cursor, keys = await node.execute("SCAN", cursor, "MATCH", family_key("*"), "COUNT", _LOOKED_AT)
+        yield keys
+        if str(cursor) == "0":
+            return
+
+
+def family_key(family: str) -> str:
+    """Returns the key of a family. The braces make Redis Cluster place everything of it in one slot."""
     return f"{_BEFORE}{family}{_AFTER}"
 
 
@@ -145,7 +160,7 @@ def _unpack(family: str, record: str) -> Family:
 def _holder(record: str, short_kids: Collection[str]) -> Holder | None:
     """Returns whom the family's last access token was for, if one of these keys signed it."""
     *_, kid, grant = _fields(record)
-    if kid not in short_kids:
+    if kid[:_KID_CHARACTERS] not in short_kids:  # An earlier version noted all of it.
         return None
     _, client_id, _, audience, *_ = json.loads(grant)
     return Holder(client_id, audience)

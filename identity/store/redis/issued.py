@@ -10,7 +10,8 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from identity.feed.stores import StoreUnavailableError
-from identity.store.redis.connection import RedisConnection
+from identity.store.redis.commands import RedisConnection
+from identity.store.redis.dialling import mapping_of
 from identity.tokens.issued import HOUR, Holder, IssuedTokens
 
 _PAUSE_SECONDS = 1.0
@@ -63,8 +64,7 @@ class RedisIssueCounts:
         return [each for kid, hour in asked for each in await self._of(kid, hour)]
 
     async def _of(self, kid: str, hour: int) -> list[IssuedTokens]:
-        flat = await self._connection.execute("HGETALL", _key(kid, hour))
-        found = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+        found = mapping_of(await self._connection.execute("HGETALL", _key(kid, hour)))
         counted = ((Holder(*json.loads(field)), int(tokens)) for field, tokens in sorted(found.items()))
         return [IssuedTokens(kid, holder, hour * HOUR, tokens) for holder, tokens in counted]
 

@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 
 from identity.feed.stores import StoreUnavailableError
-from identity.store.redis.connection import RedisConnection, Script
+from identity.store.redis.commands import RedisConnection, Script
 
 _SILENCE_MS = 10_000
 _ALL = "{servers}"

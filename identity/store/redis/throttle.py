@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 
-from identity.store.redis.connection import RedisConnection, Script
+from identity.store.redis.commands import RedisConnection, Script
 
 _WINDOW = 15 * 60
 _KNOWN = 30 * 86400

@@ -5,7 +5,8 @@
 -- ARGV[3]  how many are kept       ARGV[4]  name       ARGV[5]  what it says       ARGV[6]  its number, 0 without one
 --
 -- A report beyond the limit is dropped: whoever invents instances takes no place of those that are known. One that a later
--- report of the same verifier overtook, on its way through another server, only says that the verifier lives.
+-- report of the same verifier overtook, on its way through another server, only says that the verifier lives. A version
+-- before this one noted no number.
 
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -21,7 +22,7 @@ if ARGV[1] == 'report' then
   redis.call('ZADD', KEYS[1], now, ARGV[4])
   local said = redis.call('HGET', KEYS[2], ARGV[4])
   local turn = tonumber(ARGV[6])
-  if not said or turn == 0 or turn >= tonumber(string.match(said, '^%d+')) then
+  if not said or turn == 0 or turn >= tonumber(string.match(said, '^%d+') or 0) then
     redis.call('HSET', KEYS[2], ARGV[4], ARGV[6] .. ' ' .. ARGV[5])
   end
   return {}
@@ -30,7 +31,7 @@ end
 local found = {}
 local heard = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
 for i = 1, #heard, 2 do
-  local said = string.match(redis.call('HGET', KEYS[2], heard[i]), '^%d+ (.*)')
-  found[#found + 1] = {heard[i], said, now - tonumber(heard[i + 1])}
+  local said = redis.call('HGET', KEYS[2], heard[i])
+  found[#found + 1] = {heard[i], string.match(said, '^%d+ (.*)') or said, now - tonumber(heard[i + 1])}
 end
 return found

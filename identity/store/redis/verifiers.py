@@ -9,7 +9,7 @@ from contextlib import suppress
 from identity.feed.rules import Head
 from identity.feed.stores import StoreUnavailableError
 from identity.feed.verifiers import LiveVerifier
-from identity.store.redis.connection import RedisConnection, Script
+from identity.store.redis.commands import RedisConnection, Script
 
 _KEYS = ["{verifiers}", "{verifiers}:said"]
 

@@ -13,7 +13,7 @@ from identity.models import ApiKey, AuditEvent, Client, User
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import read_head
 from identity.store.sql.registrations import Registrations
-from identity.store.sql.revision import current_revision
+from identity.store.sql.revision import tables_of
 
 
 class SqlCondition:
@@ -22,9 +22,10 @@ class SqlCondition:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def revision(self) -> str:
-        """Returns the revision of its tables; empty where there are none."""
-        return await current_revision(self._database) or ""
+    async def tables(self) -> tuple[str, str]:
+        """Returns the revision of its tables, and why this version must not run on them (empty: it may)."""
+        tables = await tables_of(self._database)
+        return tables.revision or "", tables.problem_for()
 
     async def demo_rows(self) -> list[str]:
         """Returns the names of demo people, clients and resources."""

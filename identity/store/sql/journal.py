@@ -4,21 +4,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
-from sqlalchemy import ColumnElement, Row, and_, delete, or_, update
+from sqlalchemy import Row, and_, or_, update
+from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
-from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
+from identity.feed.rules import CHANGED, EndedGrant, Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
-from identity.store.sql.engine import Database
+from identity.store.sql.engine import WORK_SECONDS, Database
+from identity.store.sql.removal import remove
 from identity.verifier.profile import RuleKind, rule_digest
 
 LEAP: Final = 2**30
 """Numbers passed over, at least, where an epoch begins: more rules than are written in a year."""
+
+_CHUNK = 5000
+"""Rules read at once: the event loop is busy with them for some milliseconds."""
+
+_COLUMNS = (
+    col(RevocationRule.seq),
+    col(RevocationRule.kind),
+    col(RevocationRule.digest),
+    col(RevocationRule.ends),
+    col(RevocationRule.expires_at),
+)
+_RULES = sqlalchemy_select(*_COLUMNS).order_by(col(RevocationRule.seq))
+"""Columns, as `NumberedRule` has them: a row of the model would take eight times as long to make."""
 
 
 class SqlJournal:
@@ -28,12 +43,27 @@ class SqlJournal:
         self._database = database
 
     async def head(self) -> Head:
-        """Returns the number of the last committed rule."""
-        async with self._database.read() as session:
+        """Returns the number of the last committed rule. Everything depends on it, so nothing else holds it up."""
+        async with self._database.read(reserved=True) as session:
             return await read_head(session)
 
-    async def live(self) -> tuple[Head, list[NumberedRule]]:
-        """Returns head, every rule that can still match a token, and the ends still in force of more than one session."""
+    async def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        """Yields, a chunk at a time and each with the same head, every rule that can still match a token, and the ends still
+        in force of more than one session.
+
+        Not one long transaction: a rule never changes, those up to a committed head are all there, and only what has expired
+        is ever removed.
+        """
+        head = await self.head()
+        rules: list[NumberedRule] = []
+        yield head, rules
+        while rules := await self._chunk(rules[-1].seq if rules else 0, head):
+            yield head, rules
+        now = await self.head()
+        if now.epoch != head.epoch or now.seq < head.seq:
+            raise StoreUnavailableError("The database", "it was set back while its rules were read")
+
+    async def _chunk(self, seq: int, head: Head) -> list[NumberedRule]:
         now = int(time.time())
         alive = or_(col(RevocationRule.expires_at).is_(None), col(RevocationRule.expires_at) > now)
         kept = and_(
@@ -41,19 +71,26 @@ class SqlJournal:
             col(RevocationRule.kept_until) > now,
             col(RevocationRule.kind).in_((RuleKind.SUBJECT, RuleKind.CLIENT, RuleKind.EVERYTHING)),
         )
-        return await self._read(and_(or_(alive, kept), col(RevocationRule.kind) != CHANGED))
+        place = and_(col(RevocationRule.seq) > seq, col(RevocationRule.seq) <= head.seq)
+        query = _RULES.where(place, or_(alive, kept), col(RevocationRule.kind) != CHANGED).limit(_CHUNK)
+        async with self._database.read(WORK_SECONDS) as session:
+            return [NumberedRule._make(row) for row in await session.execute(query)]
 
     async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
         """Returns head and the rules with a greater number than `seq`."""
-        return await self._read(col(RevocationRule.seq) > seq)
+        async with self._database.read(WORK_SECONDS) as session:
+            head = await read_head(session)
+            place = and_(col(RevocationRule.seq) > seq, col(RevocationRule.seq) <= head.seq)
+            return head, [NumberedRule._make(row) for row in await session.execute(_RULES.where(place))]
 
-    async def ended_grants_after(self, seq: int) -> list[str]:
-        """Returns the grants ended by rules after `seq`."""
-        query = select(RevocationRule.value).where(
+    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+        """Returns the first grants ended by rules after `seq`, in order."""
+        query = select(RevocationRule.seq, RevocationRule.value).where(
             col(RevocationRule.seq) > seq, col(RevocationRule.ends), RevocationRule.kind == RuleKind.GRANT
         )
         async with self._database.read() as session:
-            return list((await session.scalars(query)).all())
+            rows = await session.execute(query.order_by(col(RevocationRule.seq)).limit(limit))
+            return [EndedGrant(*row) for row in rows]
 
     async def has_ended(self, grant_id: str) -> bool:
         """Tells whether a rule ended this grant."""
@@ -66,16 +103,7 @@ class SqlJournal:
             col(RevocationRule.expires_at) <= now,
             or_(col(RevocationRule.kept_until).is_(None), col(RevocationRule.kept_until) <= now),
         )
-        async with self._database.transaction() as session:
-            result = await session.execute(delete(RevocationRule).where(spent))
-            return int(getattr(result, "rowcount", 0))
-
-    async def _read(self, condition: ColumnElement[bool]) -> tuple[Head, list[NumberedRule]]:
-        query = select(RevocationRule).where(condition).order_by(col(RevocationRule.seq))
-        async with self._database.transaction() as session:
-            head = await read_head(session)
-            rows = (await session.scalars(query)).all()
-        return head, [_numbered(row) for row in rows if row.seq <= head.seq]
+        return await remove(self._database, RevocationRule, col(RevocationRule.seq), spent)
 
 
 def new_epoch() -> str:

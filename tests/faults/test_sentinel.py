@@ -1,0 +1,97 @@
+"""F03: behind Sentinel the primary is killed, and another time only asleep; a replica takes its place, and it comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from crowd import Crowd, Mix
+from engines import scratch
+from history import Fault, History, Kind, Outcome
+from installation import Installation, installation
+from invariants import Promises, unavailable_seconds
+from redis.exceptions import RedisError
+from several_valkeys import Sentinels, Server
+
+WINDOW = 2.0
+UNAVAILABLE_SECONDS = 15.0
+LAG_SECONDS = 1.0
+"""What a replica may be behind."""
+SLEEP_SECONDS = 10.0
+
+
+@pytest.fixture
+async def sentinels() -> AsyncIterator[Sentinels]:
+    made = Sentinels(Path(tempfile.mkdtemp(prefix="f03-", dir=scratch())), replicas=2)
+    made.start()
+    yield made
+    made.stop()
+
+
+async def test_a_replica_that_takes_over_undoes_no_end_and_forks_no_session(
+    experiment, sentinels, tmp_path, made_keys, choice
+):
+    """F03, I1, I2, I4, I7: nobody can tell the new primary from the old one, but by a pause of at most 15 s."""
+    f03 = experiment("F03", "Sentinel: primary killed, then asleep")
+    rounds = f03.rounds(short=1, long=50, at_once=20)
+    settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
+    async with installation(tmp_path, made_keys, redis_url=sentinels.url, settings=settings) as lab:
+        verifiers = await lab.verifiers(2)
+        for _ in range(rounds):
+            found = History()
+            await one_round(f03.is_long, sentinels, lab, verifiers, found, choice)
+            assert not f03.report(found, 1, Promises(window=WINDOW))
+            assert unavailable_seconds(found) <= UNAVAILABLE_SECONDS
+
+
+async def one_round(is_long: bool, sentinels: Sentinels, lab: Installation, verifiers, found: History, choice) -> None:
+    servers, credential = [each.url for each in lab.replicas], (lab.credential.client_id, lab.credential.secret)
+    mix = Mix(end=0.1, pause=0.005)
+    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd:
+        await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 5)
+        await asyncio.sleep(choice.uniform(0, 0.3))
+        killed = sentinels.primary()
+        began = time.monotonic()
+        killed.kill()
+        await replaced("primary killed", killed, began, sentinels, crowd, found)
+        killed.start()  # As a primary that knows nothing of the other one, until the sentinels tell it.
+        if is_long:
+            await rejoined(killed)
+            asleep = sentinels.primary()
+            began = time.monotonic()
+            sleeping = asyncio.create_task(asyncio.to_thread(asleep.say, "DEBUG", "SLEEP", SLEEP_SECONDS))
+            await replaced("primary asleep", asleep, began, sentinels, crowd, found)
+            await asyncio.gather(sleeping, return_exceptions=True)
+            await rejoined(asleep)
+        await crowd.finish()
+
+
+async def replaced(name: str, old: Server, began: float, sentinels: Sentinels, crowd: Crowd, found: History) -> None:
+    """Returns when the sentinels have named another primary, and sessions go on and end there."""
+    async with asyncio.timeout(UNAVAILABLE_SECONDS):
+        while await asyncio.to_thread(sentinels.primary) is old:
+            await asyncio.sleep(0.02)
+    ended = time.monotonic()
+    found.faults.append(Fault(name, began, ended, forgets=began - LAG_SECONDS))
+    for kind in (Kind.REFRESH, Kind.END):
+        before = found.count(kind, outcome=Outcome.OK)
+        await crowd.until(lambda kind=kind, before=before: found.count(kind, outcome=Outcome.OK) > before + 5)
+
+
+async def rejoined(server: Server) -> None:
+    """Returns when it repeats what the new primary does."""
+
+    def is_replica() -> bool:
+        try:
+            told = server.info("replication")
+        except (RedisError, OSError):
+            return False
+        return told["role"] == "slave" and told["master_link_status"] == "up"
+
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(is_replica):
+            await asyncio.sleep(0.1)
