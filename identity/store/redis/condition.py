@@ -15,7 +15,7 @@ class RedisCondition:
         self._connection = connection
 
     async def facts(self) -> list[dict[str, str]]:
-        """Returns what each of its nodes says of version, policies and replicas; nothing, where it lives inside this process."""
+        """Returns what each of its nodes says of itself; nothing, where it lives inside this process."""
         if self._connection.is_in_process:
             return []
         return [await _facts_of(node) for node in await self._connection.nodes()]
