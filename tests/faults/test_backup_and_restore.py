@@ -240,7 +240,7 @@ async def test_nothing_revoked_or_issued_before_is_good_after_a_restore(
 async def one_round(lost: str, at: Site, found: History, choice: random.Random, seconds: float) -> float:
     """Returns how long after the servers were ready a service still accepted what was issued before."""
     lab, servers = at.lab, [each.url for each in at.lab.replicas]
-    verifiers, mix = await lab.verifiers(2), Mix(end=0.1, introspect=0.0, pause=0.02)
+    verifiers, mix = await lab.verifiers(2), Mix(end=0.1, introspect=0.0, pause=0.02, patience=10.0)
     async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=at.credential) as crowd:
         await crowd.until(lambda: len(crowd.ended) >= 2)
         backup = await at.back_up(lab.folder, is_documented=lost == DOCUMENTED)
@@ -267,12 +267,12 @@ async def one_round(lost: str, at: Site, found: History, choice: random.Random, 
 def end_all(found: History, began: float, over_at: float) -> set[str]:
     """Everything that was issued before the loss is over when that is said of the restore; returns those sessions. What servers
     that live on issued until they noticed may be over or not."""
-    logins = list(found.of(Kind.LOGIN, outcome=Outcome.OK))
+    logins = [each for each in found.of(Kind.LOGIN, outcome=Outcome.OK) if each.began <= over_at]
     for each in logins:
+        since = max(began, each.began)
+        found.add(Operation(Kind.END, each.session, "restore", since, since, Outcome.UNCLEAR))
         if each.ended <= began:
-            found.add(Operation(Kind.END, each.session, "restore", began, over_at, Outcome.OK))
-        elif each.began <= over_at:
-            found.add(Operation(Kind.END, each.session, "restore", each.began, over_at, Outcome.UNCLEAR))
+            found.add(Operation(Kind.END, each.session, "restore", over_at, over_at, Outcome.OK))
     return {each.session for each in logins if each.ended <= began}
 
 
