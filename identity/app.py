@@ -60,7 +60,8 @@ from identity.web.front import Front, FrontedApp
 from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
-from identity.web.stopping import on_stop_signal
+from identity.web.standstill import watch_for_standstills
+from identity.web.stopping import Stop, on_stop_signal
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
@@ -105,6 +106,7 @@ class Parts:
     uses: ApiKeyUses
     clocks: Clocks
     issued: RedisIssueCounts
+    stop: Stop
 
     @property
     def notes(self) -> tuple[AuditTrail, ApiKeyUses, RedisIssueCounts]:
@@ -132,7 +134,7 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
     describe(app, settings.issuer)
     public, registered = public_paths(settings.issuer), client_paths(settings.issuer)
     table, origins = endpoints(services), services.registry.origins
-    app.put_in_front(lambda rest: CrossOrigin(Front(rest, table), public, registered, origins))
+    app.put_in_front(lambda rest: CrossOrigin(Front(rest, table, parts.stop), public, registered, origins))
     app.state.follower, app.state.endpoints = parts.follower, table
     return app
 
@@ -190,7 +192,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     tokens = TokenPipeline(authentication, api_keys, grants, follower, keys, mint, audit, issued)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
-    address = ClientAddress(settings.trusted_proxies)
+    address, stop = ClientAddress(settings.trusted_proxies), Stop(settings.stop_delay)
     clocks = Clocks({"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)})
     services = Services(
         settings=settings,
@@ -205,8 +207,9 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         verifiers=RedisVerifiers(stores.redis),
         clocks=clocks,
         audit=audit,
+        stop=stop,
     )
-    return Parts(stores, follower, keys, passwords, audit, uses, clocks, issued), services
+    return Parts(stores, follower, keys, passwords, audit, uses, clocks, issued, stop), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -220,10 +223,11 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             watch = parts.keys.watch(RedisPublications(parts.stores.redis), key_rules(settings).keep_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             history = History(parts.stores.database, settings.history_retention)
-            beside = (watch, rotation.run(), history.run(), parts.clocks.run(), *(each.run() for each in parts.notes))
-            following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside))
+            beside = (watch, rotation.run(), watch_for_standstills(), history.run(), parts.clocks.run())
+            noting = (each.run() for each in parts.notes)
+            following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside, *noting))
             cleanup.push_async_callback(_stop, parts, following, others)
-            with on_stop_signal(parts.follower.close):
+            with on_stop_signal(parts.stop, parts.follower.close):
                 yield
 
     return lifespan

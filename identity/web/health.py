@@ -13,7 +13,7 @@ from identity.web.services import Services
 
 
 class Health:
-    """Liveness says that the process runs; readiness that it can issue, and if not, why not."""
+    """Liveness says that the process runs; readiness that it can issue and goes on doing so, and if not, why not."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -24,10 +24,15 @@ class Health:
 
     async def ready(self, _request: Request) -> Response:
         """200 while SQL and Redis have answered, and agreed, within two seconds, and their clocks agree with this machine's;
-        else 503 with the reason."""
+        else, and once told to stop, 503 with the reason."""
         follower, clocks = self._services.follower, self._services.clocks
-        if follower.age <= FEED_MAX_AGE and not clocks.problem:
+        if self._services.stop.has_begun:
+            reason = "The server is stopping"
+        elif follower.age > FEED_MAX_AGE:
+            reason = follower.problem or "The revocation feed is not confirmed"
+        elif clocks.problem:
+            reason = clocks.problem
+        else:
             return Response(b'{"status":"ready"}', 200, NO_STORE, "application/json")
-        reason = follower.problem or clocks.problem or "The revocation feed is not confirmed"
         body = json.dumps({"status": "not ready", "reason": reason})
         return Response(body.encode(), 503, {**NO_STORE, "Retry-After": "1"}, "application/json")

@@ -15,6 +15,7 @@ from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.settings import Settings
 from identity.web.addresses import ClientAddress
+from identity.web.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,4 @@ class Services:
     verifiers: Verifiers
     clocks: Clocks
     audit: Audit
+    stop: Stop

@@ -31,7 +31,9 @@ async def test_a_server_is_ready_while_the_feed_is_confirmed_and_its_clock_right
 ) -> None:
     """I5, F14: and it says why it is not."""
     services: Any = SimpleNamespace(
-        follower=SimpleNamespace(age=age, problem=problem), clocks=SimpleNamespace(problem=clock)
+        follower=SimpleNamespace(age=age, problem=problem),
+        clocks=SimpleNamespace(problem=clock),
+        stop=SimpleNamespace(has_begun=False),
     )
     answer = await Health(services).ready(Request({"type": "http"}))
     assert (answer.status_code, json.loads(answer.body).get("reason")) == (status, reason)
