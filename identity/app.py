@@ -13,7 +13,7 @@ from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
 from identity.administration.key_schedule import RotationSchedule
 from identity.administration.keys import KeyRules, SigningKeys
-from identity.feed.clocks import Clocks
+from identity.feed.clocks import Clocks, StoreClock
 from identity.feed.follower import Follower
 from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.feed.ledger import Ledger
@@ -169,6 +169,11 @@ def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
     return SigningKeys(key_folder(settings), key_rules(settings), publications, verifiers)
 
 
+def clocks_of(stores: Stores) -> dict[str, StoreClock]:
+    """Returns the clocks that this machine's must agree with."""
+    return {"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)}
+
+
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
     follower = Follower(
@@ -178,7 +183,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
     login = Login(SqlAccounts(stores.database), passwords, throttle)
-    audit, uses = AuditTrail(stores.database), ApiKeyUses(stores.database)
+    audit, uses, clocks = AuditTrail(stores.database), ApiKeyUses(stores.database), Clocks(clocks_of(stores))
     authentication = ClientAuthentication(registry, settings.default_client)
     sessions = Sessions(stores.ledger, stores.families)
     grants = (
@@ -193,7 +198,6 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
     address, stop = ClientAddress(settings.trusted_proxies), Stop(settings.stop_delay)
-    clocks = Clocks({"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)})
     services = Services(
         settings=settings,
         keys=keys,

@@ -9,18 +9,16 @@ import typer
 from identity.administration.doctor.examination import examine, exit_code
 from identity.administration.doctor.findings import Finding
 from identity.administration.doctor.patient import Facts, Patient
-from identity.app import Stores, key_folder
+from identity.app import Stores, clocks_of, key_folder
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_json, print_rows
 from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.oauth.grants.sessions import Sessions
 from identity.settings import Settings
-from identity.store.redis.clock import RedisClock
 from identity.store.redis.condition import RedisCondition
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
-from identity.store.sql.clock import SqlClock
 from identity.store.sql.condition import SqlCondition
 
 
@@ -65,7 +63,7 @@ def patient_of(settings: Settings, stores: Stores, actor: str) -> Patient:
         ledger=stores.ledger,
         sql=SqlCondition(stores.database),
         redis=RedisCondition(stores.redis),
-        clocks={"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)},
+        clocks=clocks_of(stores),
         families=stores.families,
         sessions=Sessions(stores.ledger, stores.families),
         publications=RedisPublications(stores.redis),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from identity.store.redis.connection import RedisConnection
+import time
+
+from identity.store.redis.commands import Node, RedisConnection
 
 
 class RedisClock:
@@ -12,6 +14,11 @@ class RedisClock:
         self._connection = connection
 
     async def now(self) -> float:
-        """Returns Redis's wall clock, Unix seconds."""
-        seconds, microseconds = await self._connection.execute("TIME")
-        return int(seconds) + int(microseconds) / 1e6
+        """Returns Redis's wall clock, Unix seconds; of several nodes, that of the one that is furthest from ours."""
+        found = [await _time_of(node) for node in await self._connection.nodes()]
+        return max(found, key=lambda moment: abs(moment - time.time()))
+
+
+async def _time_of(node: Node) -> float:
+    seconds, microseconds = await node.execute("TIME")
+    return int(seconds) + int(microseconds) / 1e6
