@@ -13,10 +13,11 @@ from identity.accounts.login import Login
 from identity.accounts.passwords import Passwords
 from identity.administration.key_schedule import RotationSchedule
 from identity.administration.keys import SigningKeys
+from identity.feed.clocks import Clocks, StoreClock
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
 from identity.feed.stores import StoreUnavailableError
-from identity.installed_keys import key_place, key_rules
+from identity.installed_keys import high_water, key_place, key_rules
 from identity.keyring.live import LiveKeys, LoadedKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
@@ -30,6 +31,7 @@ from identity.oauth.introspection import Introspection
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
+from identity.store.redis.clock import RedisClock
 from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
@@ -42,6 +44,7 @@ from identity.store.sql.accounts import SqlAccounts
 from identity.store.sql.api_key_uses import ApiKeyUses
 from identity.store.sql.audit import AuditTrail
 from identity.store.sql.change import SqlChange, changes
+from identity.store.sql.clock import SqlClock
 from identity.store.sql.engine import Database
 from identity.store.sql.history import History
 from identity.store.sql.journal import SqlJournal
@@ -99,6 +102,7 @@ class Parts:
     passwords: Passwords
     audit: AuditTrail
     uses: ApiKeyUses
+    clocks: Clocks
     issued: RedisIssueCounts
     stop: Stop
 
@@ -138,14 +142,19 @@ def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
     return SigningKeys(key_place(settings, stores.database), key_rules(settings), publications, verifiers)
 
 
+def clocks_of(stores: Stores) -> dict[str, StoreClock]:
+    """Returns the clocks that this machine's must agree with."""
+    return {"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)}
+
+
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
     registry = RememberingRegistry(stores.database)
-    follower = Follower(stores.journal, stores.stream, stores.ledger, registry)
+    follower = Follower(stores.journal, stores.stream, stores.ledger, registry, high_water(settings))
     keys.on_change = follower.wake
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
     login = Login(SqlAccounts(stores.database), passwords, throttle)
-    audit, uses = AuditTrail(stores.database), ApiKeyUses(stores.database)
+    audit, uses, clocks = AuditTrail(stores.database), ApiKeyUses(stores.database), Clocks(clocks_of(stores))
     authentication = ClientAuthentication(registry, settings.default_client)
     sessions = Sessions(stores.ledger, stores.families)
     grants = (
@@ -171,9 +180,11 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         address=address,
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),
+        clocks=clocks,
+        audit=audit,
         stop=stop,
     )
-    return Parts(stores, follower, keys, passwords, audit, uses, issued, stop), services
+    return Parts(stores, follower, keys, passwords, audit, uses, clocks, issued, stop), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -190,17 +201,9 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             watch = parts.keys.watch(publications, rules.keep_seconds, rules.remember_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             history = History(parts.stores.database, settings.history_retention)
-            following, *others = (
-                asyncio.create_task(work)
-                for work in (
-                    parts.follower.run(),
-                    watch,
-                    rotation.run(),
-                    watch_for_standstills(),
-                    history.run(),
-                    *(each.run() for each in parts.notes),
-                )
-            )
+            beside = (watch, rotation.run(), watch_for_standstills(), history.run(), parts.clocks.run())
+            noting = (each.run() for each in parts.notes)
+            following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside, *noting))
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.stop, parts.follower.stop_waiting):
                 yield

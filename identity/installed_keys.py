@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from identity.administration.keys import KeyRules
+from identity.feed.high_water import HIGH_WATER, HighWater
 from identity.feed.stores import StoreUnavailableError
 from identity.keyring.folder import KeyFolder
 from identity.keyring.live import LoadedKeys, load_keys
@@ -29,6 +30,11 @@ def key_folder(settings: Settings) -> KeyFolder:
     """Returns the keys folder the settings name."""
     passphrase = settings.keys_passphrase
     return KeyFolder(settings.keys_dir, passphrase.get_secret_value().encode() if passphrase else None)
+
+
+def high_water(settings: Settings) -> HighWater:
+    """Returns the mark beside the keys folder; where the keys are in the database, machines share nothing else to keep it."""
+    return HighWater(settings.keys_dir / HIGH_WATER if settings.keys_in == "folder" else None)
 
 
 def sql_keys(settings: Settings, database: Database) -> SqlKeys:

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from identity.checking.command import DESCRIPTION
-from identity.cli import api_keys, keys, registrations, users, verifiers
+from identity.cli import api_keys, backup, keys, registrations, users, verifiers
 from identity.cli import dev as dev_command
 from identity.cli.check_resource import check_resource
+from identity.cli.doctor import doctor
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done
@@ -29,6 +30,9 @@ app.add_typer(registrations.roles, name="roles")
 app.add_typer(verifiers.app, name="verifiers")
 app.command("check-resource", help=DESCRIPTION)(check_resource)
 app.add_typer(api_keys.app, name="api-keys")
+app.command("doctor")(doctor)
+for command in (backup.backup, backup.rehearse, backup.restore, backup.restored):
+    app.command()(command)
 
 
 @app.command()

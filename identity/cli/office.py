@@ -37,6 +37,7 @@ from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import EmbeddedStoreError, embedded_valkey
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.verifiers import RedisVerifiers
+from identity.store.sql.dump import DumpError
 
 T = TypeVar("T")
 
@@ -90,7 +91,14 @@ def work_in_office(data_dir: Path, work: Callable[[Office], Awaitable[T]]) -> T:
             return asyncio.run(_work(settings, work))
     except ConfigurationError as error:
         sys.exit(refuse(error.problems))
-    except (AdministrationError, EmbeddedStoreError, KeyringError, OSError, StoreUnavailableError) as error:
+    except (
+        AdministrationError,
+        DumpError,
+        EmbeddedStoreError,
+        KeyringError,
+        OSError,
+        StoreUnavailableError,
+    ) as error:
         print(f"identity: {error}", file=sys.stderr)
         sys.exit(EXIT_FAILED)
 

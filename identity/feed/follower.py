@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.picture import Picture
 from identity.feed.rules import Head
@@ -45,11 +46,14 @@ class Follower:
     """Keeps one process's `Picture` up to date. The memory forgets what a rule names *before* the head moves onto it, so
     nothing read under a head is older than that head."""
 
-    def __init__(self, journal: Journal, stream: Stream, ledger: Ledger[Any], memory: Memory) -> None:
+    def __init__(
+        self, journal: Journal, stream: Stream, ledger: Ledger[Any], memory: Memory, high_water: HighWater
+    ) -> None:
         self._journal = journal
         self._stream = stream
         self._ledger = ledger
         self._memory = memory
+        self._high_water = high_water
         self._picture = Picture(Head("", 0))
         self._confirmed_at = float("-inf")
         self._moved = asyncio.Event()
@@ -75,6 +79,15 @@ class Follower:
         if self.age > FEED_MAX_AGE:
             raise StoreUnavailableError("The revocation feed", "this process could not confirm its head")
         return self._picture
+
+    async def up_to_date(self) -> Picture:
+        """Returns the picture with every rule that somebody was told is in force, by whichever server (F12); one look at Redis's
+        head. Raises `StoreUnavailableError` when that cannot be known."""
+        self.require_fresh()
+        head = await self._stream.head()
+        if head is None or not await self._reaches(head):
+            await self.confirm_anew()
+        return self.require_fresh()
 
     async def confirm_anew(self) -> None:
         """Returns when this process knows every rule that was committed before the call, or raises `StoreUnavailableError`."""
@@ -148,12 +161,13 @@ class Follower:
             self._announce()
 
     async def _confirm(self) -> None:
-        asked_at, seen = time.monotonic(), self._picture.head
+        asked_at, reached = time.monotonic(), max(self._picture.head.seq, self._high_water.seq)
         head = await self._ledger.catch_up()
-        if head.seq < seen.seq:
-            # Both stores were set back at once, and only living processes remember the numbers that were given since. A
-            # process that had seen fewer of them may have begun an epoch already: then another begins, above these.
-            await self._journal.begin_epoch(Head(head.epoch, seen.seq))
+        if head.seq < reached:
+            # Both stores were set back at once; living processes remember the numbers that were given since, and after a
+            # restart the high-water mark does. A process that had seen fewer of them may have begun an epoch already: then
+            # another begins, above these.
+            await self._ledger.begin_epoch(head, reached)
             head = await self._ledger.catch_up()
         if not await self._reaches(head):
             await self._reload()
@@ -161,6 +175,7 @@ class Follower:
             self._confirmed_at = asked_at
             self.problem = ""
             self._tell_confirmed()
+            await asyncio.to_thread(self._high_water.raise_to, head.seq)
 
     async def _reaches(self, head: Head) -> bool:
         """Waits a moment for `_follow` to arrive at `head`; False when it will not, because the stream has a gap."""

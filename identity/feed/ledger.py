@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
@@ -20,6 +20,8 @@ _MORE_ATTEMPTS = 2
 _CHUNK = 1000
 """Rules appended by one script call: bounds how long Redis is busy with one."""
 
+_BRIEFLY = 0.001
+
 
 class Change(Protocol):
     """One SQL transaction. The rules added to it get their numbers as its last act, so the lock on the head is brief."""
@@ -35,6 +37,10 @@ class Change(Protocol):
     @property
     def head(self) -> Head:
         """After the commit: the head."""
+
+    async def begin_epoch(self, behind: Head, reached: int, ended: Collection[bytes]) -> None:
+        """Starts a new history above `reached` with a rule that ends everything, unless SQL does not stand `behind` any more.
+        `ended` are the digests of what was ended since, as far as that is known."""
 
 
 C = TypeVar("C", bound=Change)
@@ -106,14 +112,38 @@ class Ledger(Generic[C]):
                 continue
             if told is not None and told.seq > decided.seq:
                 # In whichever epoch: a backup of SQL may be older than the epoch, and its numbers would repeat.
-                log.warning("SQL stands behind Redis; a new epoch begins", sql=decided.seq, redis=told.seq)
-                await self._journal.begin_epoch(Head(decided.epoch, told.seq))
+                await self.begin_epoch(decided, told.seq)
                 continue
             if told is None or told.epoch != decided.epoch:
                 log.info("the revocation stream is rebuilt from the journal", epoch=decided.epoch, seq=decided.seq)
                 await self._stream.reset(decided.epoch)
                 told = Head(decided.epoch, 0)
             await self._bring_up(told)
+
+    async def begin_epoch(self, behind: Head, reached: int) -> C:
+        """Makes good that SQL was restored to an earlier state: it stands `behind`, numbers had come to `reached`, and what was
+        revoked in between is forgotten. So everything issued until now is refused, all sessions end, and whoever a rule that
+        Redis still holds had ended is disabled. Any number of processes may do this at once; one does, and
+        its change has rules. Redis hears of it by `catch_up`."""
+        ended = await self._ended_after(behind.seq)
+        async with self._begin() as change:
+            await change.begin_epoch(behind, reached, ended)
+        if change.numbered:
+            log.error(
+                "SQL was restored to an earlier state; everything issued until now is refused",
+                sql=behind.seq,
+                reached=reached,
+                epoch=change.head.epoch,
+            )
+        return change
+
+    async def _ended_after(self, seq: int) -> set[bytes]:
+        """Returns what rules after `seq` have ended, as far as Redis still knows."""
+        found: set[bytes] = set()
+        while rules := await self._stream.read_after(seq, _BRIEFLY):
+            seq = rules[-1].seq
+            found |= {rule.digest for rule in rules if rule.ends}
+        return found
 
     async def _publish(self, change: C) -> None:
         before = Head(change.head.epoch, change.numbered[0].seq - 1)

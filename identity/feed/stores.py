@@ -44,9 +44,6 @@ class Journal(Protocol):
     async def purge(self, now: int) -> int:
         """Removes rules that can match neither a token nor a session any more; returns how many. Harmless to repeat."""
 
-    async def begin_epoch(self, at_least: Head) -> Head:
-        """Starts a new history above `at_least`, after SQL was restored to an earlier state than Redis has seen."""
-
 
 class Stream(Protocol):
     """The rules in Redis. Every method may raise `StoreUnavailableError`."""

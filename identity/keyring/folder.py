@@ -117,11 +117,28 @@ class KeyFolder:
         _write_atomically(self._states_path, write_keyring(keyring).encode())
         self._remove_spent_files(keyring)
 
+    async def in_clear(self) -> list[str]:
+        """Returns the names of the private key files that are not encrypted at rest."""
+        keyring = await self.read()
+        return [name for name in sorted(_files_of(keyring)) if not _is_encrypted(_read_private(self.path / name))]
+
+    async def copy_to(self, other: KeyFolder) -> None:
+        """Copies states and private keys, as they are, into a folder that has none; nobody changes them meanwhile."""
+        await asyncio.to_thread(self._copy_to, other)
+
+    def _copy_to(self, other: KeyFolder) -> None:
+        other.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._locked(), other._locked():
+            keyring = self._read()
+            require_new(other._read() if other._states_path.exists() else None, keyring, str(other.path))
+            for name in sorted(_files_of(keyring)):
+                _write_atomically(other.path / name, _read_private(self.path / name))
+            _write_atomically(other._states_path, write_keyring(keyring).encode())
+
     def _load(self, path: Path) -> object:
         try:
             data = _read_private(path)
-            encrypted = b"ENCRYPTED" in data.split(b"\n", 1)[0]
-            return serialization.load_pem_private_key(data, self._passphrase if encrypted else None)
+            return serialization.load_pem_private_key(data, self._passphrase if _is_encrypted(data) else None)
         except FileNotFoundError:
             raise KeyringError(f"{path} is missing; restore it from a backup.") from None
         except TypeError:
@@ -141,8 +158,7 @@ class KeyFolder:
         _write_atomically(self.path / name, pem)
 
     def _remove_spent_files(self, keyring: Keyring) -> None:
-        needed = {_signing_file(kid) for kid in kids_in_need(keyring)}
-        needed |= {_refresh_file(key_id) for key_id in refresh_ids_in_need(keyring)}
+        needed = _files_of(keyring)
         for path in (*self.path.glob("*.pem"), *self.path.glob(".*.pem.*"), *self.path.glob(f".{_STATES_FILE}.*")):
             if path.name not in needed:
                 path.unlink()
@@ -157,12 +173,21 @@ class KeyFolder:
             os.close(descriptor)
 
 
+def _files_of(keyring: Keyring) -> set[str]:
+    signing = {_signing_file(kid) for kid in kids_in_need(keyring)}
+    return signing | {_refresh_file(key_id) for key_id in refresh_ids_in_need(keyring)}
+
+
 def _signing_file(kid: str) -> str:
     return f"{kid}.pem"
 
 
 def _refresh_file(key_id: str) -> str:
     return f"refresh.{key_id}.pem"
+
+
+def _is_encrypted(pem: bytes) -> bool:
+    return b"ENCRYPTED" in pem.split(b"\n", 1)[0]
 
 
 def _read_private(path: Path) -> bytes:

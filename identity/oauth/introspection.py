@@ -44,7 +44,7 @@ class Introspection:
         resource = await self.authentication.resource(request.credentials)
         if not request.token:
             raise InvalidRequest("The parameter token is required.")
-        picture = self.follower.require_fresh()
+        picture = await self.follower.up_to_date()
         claims = self._read(request.token, resource, picture)
         if claims is None:
             return None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -21,6 +22,8 @@ from identity.web.errors import NO_STORE
 from identity.web.feed_answers import FeedAnswers
 from identity.web.forms import read_client_credentials
 from identity.web.services import Services
+
+log = structlog.get_logger("identity.feed")
 
 _MAX_POLLS = 2_000
 """Polls of resources that may wait in one process; each holds a connection and nothing else."""
@@ -93,6 +96,7 @@ class FeedEndpoint:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._resources, self._strangers = _WaitingRoom(_MAX_POLLS), _WaitingRoom(_MAX_ANONYMOUS_POLLS)
+        self._told_of = ""
         follower = services.follower
         self._answers = FeedAnswers(lambda: follower.picture, lambda: follower.age)
 
@@ -107,6 +111,8 @@ class FeedEndpoint:
         if cursor is not None and self._is_ahead(cursor):
             with room.place():
                 await follower.confirm_anew()
+            if resource is not None and self._is_ahead(cursor):
+                self._tell_of_lost_rules(resource.name, cursor)
         if cursor == follower.picture.head and poll.wait > 0:
             with room.place():
                 await follower.wait_beyond(cursor, poll.wait)
@@ -125,6 +131,22 @@ class FeedEndpoint:
         """The cursor of a poll is what its verifier has applied: here a rule is acknowledged."""
         if poll.instance:
             await self._services.verifiers.report(resource.name, poll.instance, poll.cursor, poll.kids, poll.turn)
+
+    def _tell_of_lost_rules(self, resource: str, cursor: Head) -> None:
+        """Says once, loudly, that SQL must have been restored to an earlier state. More is for an operator to do: a single
+        resource must not be able to log everybody out."""
+        if self._told_of == cursor.epoch:
+            return
+        self._told_of = cursor.epoch
+        head = self._services.follower.picture.head
+        log.error(
+            "a verifier knows rules that SQL has lost; if it was restored, run `identity restored`",
+            resource=resource,
+            verifier=cursor.seq,
+            sql=head.seq,
+        )
+        detail = f"{resource} has applied rule {cursor.seq}, SQL stands at {head.seq}"
+        self._services.audit.record("verifier.ahead_of_feed", detail=detail)
 
     def _is_ahead(self, cursor: Head) -> bool:
         """Tells whether the caller knows more than this process. Another server was faster, as a rule: a snapshot from here

@@ -23,13 +23,15 @@ class Health:
         return Response(b'{"status":"live"}', 200, NO_STORE, "application/json")
 
     async def ready(self, _request: Request) -> Response:
-        """200 while SQL and Redis have answered, and agreed, within two seconds, and all servers use one keyring as far as
-        this one can tell; else, and once told to stop, 503 with the reason."""
-        follower, reason = self._services.follower, self._services.keys.problem
-        if follower.age > FEED_MAX_AGE:
-            reason = follower.problem or "The revocation feed is not confirmed"
-        if self._services.stop.has_begun:
+        """200 while SQL and Redis have answered, and agreed, within two seconds, their clocks agree with this machine's, and
+        all servers use one keyring as far as this one can tell; else, and once told to stop, 503 with the reason."""
+        services, follower = self._services, self._services.follower
+        if services.stop.has_begun:
             reason = "The server is stopping"
+        elif follower.age > FEED_MAX_AGE:
+            reason = follower.problem or "The revocation feed is not confirmed"
+        else:
+            reason = services.clocks.problem or services.keys.problem
         if not reason:
             return Response(b'{"status":"ready"}', 200, NO_STORE, "application/json")
         body = json.dumps({"status": "not ready", "reason": reason})

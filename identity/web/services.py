@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from identity.feed.clocks import Clocks
 from identity.feed.follower import Follower
 from identity.feed.verifiers import Verifiers
 from identity.keyring.live import LiveKeys
 from identity.oauth.client_authentication import ClientAuthentication
-from identity.oauth.grants.pipeline import TokenPipeline
+from identity.oauth.grants.pipeline import Audit, TokenPipeline
 from identity.oauth.introspection import Introspection
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
@@ -31,4 +32,6 @@ class Services:
     address: ClientAddress
     registry: Registry
     verifiers: Verifiers
+    clocks: Clocks
+    audit: Audit
     stop: Stop

@@ -77,6 +77,10 @@ class OwnValkey:
         assert self._process is not None
         self._process.send_signal(number)
 
+    def lose(self) -> None:
+        """Removes the files of a killed server: it comes back empty."""
+        shutil.rmtree(self.folder / _APPENDED)
+
     async def put_back(self, snapshot: Snapshot) -> None:
         """Replaces the files of a killed server."""
         shutil.rmtree(self.folder / _APPENDED)

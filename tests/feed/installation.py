@@ -1,9 +1,11 @@
 """A feed over both pairs of engines, the embedded ones and the real ones, with as many replicas as a test wants."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from engines import SqlServer, valkey_url
 
+from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.store.redis.connection import RedisConnection, connect
@@ -14,6 +16,7 @@ from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.verifier.profile import RuleKind
 
+NOWHERE = Path("/dev/null/high-water")
 HORIZON, KEPT = 930, 30 * 86_400
 
 
@@ -27,6 +30,7 @@ class Replica:
     stream: RedisStream = field(init=False)
     families: RedisFamilies = field(init=False)
     ledger: Ledger[SqlChange] = field(init=False)
+    high_water: HighWater = field(default_factory=lambda: HighWater(NOWHERE))
 
     def __post_init__(self) -> None:
         self.journal, self.stream = SqlJournal(self.database), RedisStream(self.redis)

@@ -14,7 +14,7 @@ from installation import Installation, Replica
 from sqlalchemy import delete, update
 
 from identity.feed.follower import Follower
-from identity.feed.rules import Head, Rule
+from identity.feed.rules import Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.embedded import EmbeddedValkey
@@ -40,7 +40,7 @@ class RecordingMemory:
 
 def follower_of(replica: Replica) -> tuple[Follower, RecordingMemory]:
     memory = RecordingMemory()
-    follower = Follower(replica.journal, replica.stream, replica.ledger, memory)
+    follower = Follower(replica.journal, replica.stream, replica.ledger, memory, replica.high_water)
     memory.head = lambda: follower.picture.head
     return follower, memory
 
@@ -162,11 +162,12 @@ async def test_after_sql_was_set_back_numbers_never_repeat(
         if redis_too:
             await replica.redis.execute("FLUSHALL")
         await until(lambda: follower.picture.head.epoch != before.epoch)
-        assert follower.picture.head.seq > before.seq
+        began = follower.picture.head.seq
+        assert began > before.seq
         assert memory.rebuilt > rebuilt
         await replica.revoke(subject(99))
-        await until(lambda: follower.picture.head.seq == before.seq + 2)
-        assert len(list(follower.picture.since(0, time.time()))) == 5
+        await until(lambda: follower.picture.head.seq == began + 1)
+        assert len(list(follower.picture.since(0, time.time()))) == 6  # One of them ends everything.
         assert follower.age < FEED_MAX_AGE
 
 
@@ -320,3 +321,22 @@ async def test_a_notice_moves_the_head_and_is_sent_to_no_verifier(replica: Repli
         await until(lambda: follower.picture.head.seq == 1)
         assert list(follower.picture.since(0, time.time())) == []
         assert memory.forgotten == [(rule_digest(RuleKind.EVERYTHING), 0)]
+
+
+async def test_who_asks_after_the_200_of_a_revocation_is_told_by_any_server(installation: Installation) -> None:
+    """F12, I2: also by one that has not heard of it yet; and nobody is told anything while that cannot be known."""
+    one, other = installation.replica(), installation.replica()
+    hear = other.stream.read_after
+
+    async def hear_late(seq: int, block_seconds: float) -> list[NumberedRule]:
+        heard = await hear(seq, block_seconds)
+        await asyncio.sleep(0.2)
+        return heard
+
+    other.stream.read_after = hear_late  # type: ignore[method-assign]
+    async with following(other) as (follower, _):
+        for number in range(3):
+            await one.end(f"grant{number}")
+            digest = rule_digest(RuleKind.GRANT, f"grant{number}")
+            assert not follower.picture.revokes(0, (digest,))
+            assert (await follower.up_to_date()).revokes(0, (digest,))

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from identity.feed.follower import Follower
+from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import FeedHead, RevocationRule
@@ -24,6 +25,8 @@ from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.migration import migrate
 from identity.verifier.profile import RuleKind
+
+NOWHERE = Path("/dev/null/high-water")
 
 
 class Nobody:
@@ -43,7 +46,7 @@ class Server:
         self.redis = redis
         self.database, self.journal, self.stream = database, SqlJournal(database), RedisStream(redis)
         self.ledger: Ledger[SqlChange] = Ledger(changes(database, 930, 86_400), self.journal, self.stream)
-        self.follower = Follower(self.journal, self.stream, self.ledger, Nobody())
+        self.follower = Follower(self.journal, self.stream, self.ledger, Nobody(), HighWater(NOWHERE))
 
     async def revoke(self, *names: str) -> None:
         async with self.ledger.change() as change:
@@ -119,7 +122,7 @@ async def test_sql_set_back_to_before_an_epoch_began_repeats_no_number(servers: 
     server, other = servers
     await server.revoke("one")
     backup = await server.journal.head()
-    await server.journal.begin_epoch(Head(backup.epoch, 40))
+    await server.ledger.begin_epoch(backup, 40)
     await server.revoke("two", "three")
     reached = (await server.journal.head()).seq
     await server.restore(backup)
@@ -133,7 +136,7 @@ async def test_a_living_process_remembers_the_numbers_of_an_epoch_both_stores_lo
     server, _ = servers
     await server.revoke("one")
     backup = await server.journal.head()
-    await server.journal.begin_epoch(Head(backup.epoch, 40))
+    await server.ledger.begin_epoch(backup, 40)
     await server.revoke("two", "three")
     await server.follower.start()
     reached = server.follower.picture.head.seq
@@ -148,7 +151,7 @@ async def test_a_rebuild_that_took_its_time_never_takes_a_rule_back(servers: lis
     """I2: what the stream told meanwhile is newer than what SQL said before; without it a revoked token would pass again."""
     server, other = servers
     journal = SlowJournal(server.database)
-    follower = Follower(journal, server.stream, server.ledger, Nobody())
+    follower = Follower(journal, server.stream, server.ledger, Nobody(), HighWater(NOWHERE))
     await follower.start()
     journal.read.clear()
     journal.arrives.clear()

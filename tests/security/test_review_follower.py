@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from identity.feed.follower import Follower
+from identity.feed.high_water import HighWater
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Head, Rule
 from identity.feed.stores import StoreUnavailableError
@@ -19,6 +20,8 @@ from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.store.sql.migration import migrate
 from identity.verifier.profile import FEED_MAX_AGE, RuleKind
+
+NOWHERE = Path("/dev/null/high-water")
 
 
 class Nobody:
@@ -56,7 +59,7 @@ async def installation(tmp_path: Path) -> AsyncIterator[tuple[Follower, OddJourn
     redis = connect("fakeredis://")
     journal, stream = OddJournal(database), RedisStream(redis)
     ledger: Ledger[SqlChange] = Ledger(changes(database, 990, 86_400), journal, stream)
-    yield Follower(journal, stream, ledger, Nobody()), journal, ledger
+    yield Follower(journal, stream, ledger, Nobody(), HighWater(NOWHERE)), journal, ledger
     await redis.close()
     await database.close()
 

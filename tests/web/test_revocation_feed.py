@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from issuer_in_process import NOTES, RESOURCE, SERVICE, Issuer, granted, refusal
+from sqlmodel import select
 
 from identity.feed.rules import Head, Rule
+from identity.models import AuditEvent
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.verifier.profile import RuleKind
@@ -295,3 +297,23 @@ async def test_a_long_answer_is_compressed_for_who_asks_for_that(issuer: Issuer)
     assert told == [("gzip", "Accept-Encoding")] * 2 + [(None, "Accept-Encoding")] * 3
     short = await issuer.feed(cursor=cursor_of(answer.json()))
     assert "content-encoding" not in short.headers
+
+
+async def test_a_verifier_that_knows_lost_rules_is_told_of_loudly_once_and_ends_nothing(issuer: Issuer) -> None:
+    """F25, I2: SQL was restored and nobody said so. One resource must not be able to log everybody out."""
+    token: str = granted(await issuer.login())["refresh_token"]
+    now = (await issuer.feed()).json()
+    ahead = f"{now['epoch']}.{now['seq'] + 7}"
+    for _ in range(2):
+        assert (await issuer.feed(cursor=ahead)).json()["snapshot"] is True
+    async with asyncio.timeout(5):
+        while not (events := await audited(issuer, "verifier.ahead_of_feed")):
+            await asyncio.sleep(0.05)
+    (event,) = events
+    assert event.detail == f"orders has applied rule {now['seq'] + 7}, SQL stands at {now['seq']}"
+    granted(await issuer.refresh(token))
+
+
+async def audited(issuer: Issuer, event: str) -> Sequence[AuditEvent]:
+    async with issuer.stores.database.read() as session:
+        return (await session.scalars(select(AuditEvent).where(AuditEvent.event == event))).all()

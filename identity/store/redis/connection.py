@@ -84,17 +84,17 @@ async def require_suitable(connection: RedisConnection) -> None:
     if connection.is_in_process:
         return
     for node in await connection.nodes():
-        policy = (await _info(node, "memory")).get("maxmemory_policy", "noeviction")
+        policy = (await info_of(node, "memory")).get("maxmemory_policy", "noeviction")
         if policy.startswith("allkeys") or policy.startswith("volatile"):
             raise UnsuitableRedisError(
                 f"Redis may evict sessions (maxmemory-policy {policy}); set it to noeviction, for everything here has a "
                 "lifetime."
             )
-        server = await _info(node, "server")
+        server = await info_of(node, "server")
         version = server.get("valkey_version") or server.get("redis_version", "7")
         if int(version.split(".")[0]) < 7:
             raise UnsuitableRedisError(f"Redis {version} is too old; 7.0 or newer, or any Valkey, is needed.")
-        is_cluster = (await _info(node, "cluster")).get("cluster_enabled") == "1"
+        is_cluster = (await info_of(node, "cluster")).get("cluster_enabled") == "1"
         if is_cluster and isinstance(connection, ServerConnection):
             raise UnsuitableRedisError(
                 "Redis is a cluster; its address must begin with redis+cluster:// or rediss+cluster://."
@@ -105,6 +105,7 @@ class UnsuitableRedisError(Exception):
     """A Redis this server must not run on; the message is one clear sentence."""
 
 
-async def _info(node: Node, section: str) -> dict[str, str]:
+async def info_of(node: Node, section: str) -> dict[str, str]:
+    """Returns one section of what a node says of itself."""
     lines = (line.partition(":") for line in str(await node.execute("INFO", section)).splitlines())
     return {name: value.strip() for name, separator, value in lines if separator}

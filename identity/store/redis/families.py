@@ -22,6 +22,10 @@ _LOOKED_AT = 500
 """Families read in one go: Redis is busy with them for a fifth of a millisecond."""
 
 
+_BEFORE, _AFTER = "f:{", "}"
+_REPLAYED = "R"
+
+
 class RedisFamilies:
     """Implements `tokens.refresh_token.Families`. Lifetimes and window are seconds."""
 
@@ -70,6 +74,18 @@ class RedisFamilies:
         that are there from beginning to end are seen (Redis's `SCAN`)."""
         short = {kid[:_KID_CHARACTERS] for kid in kids}
         found: Counter[Holder] = Counter()
+        async for _, record in self._records():
+            if (holder := _holder(record, short)) is not None:
+                found[holder] += 1
+        return found
+
+    async def survey(self) -> AsyncIterator[tuple[Family, bool]]:
+        """Yields every family, and whether it was found replayed; as for `holders`."""
+        async for key, record in self._records():
+            family = key.removeprefix(_BEFORE).removesuffix(_AFTER)
+            yield _unpack(family, record), _fields(record)[3] == _REPLAYED
+
+    async def _records(self) -> AsyncIterator[tuple[str, str]]:
         seen: set[str] = set()  # Over all nodes: a family that moves from one to another is met on both.
         for node in await self._connection.nodes():
             async for keys in _keys_of(node):
@@ -77,9 +93,10 @@ class RedisFamilies:
                 seen |= fresh
                 together = self._connection.together(fresh)
                 answers = await asyncio.gather(*(self._connection.execute("MGET", *some) for some in together))
-                records = [record for some in answers for record in some if record]
-                found.update(holder for record in records if (holder := _holder(record, short)))
-        return found
+                for some, records in zip(together, answers, strict=True):
+                    for key, record in zip(some, records, strict=True):
+                        if record:
+                            yield key, record
 
     async def _run(self, generation: Generation, how: str, kid: str) -> Step:
         key = family_key(generation.family)
@@ -107,7 +124,7 @@ async def _keys_of(node: Node) -> AsyncIterator[list[str]]:
 
 def family_key(family: str) -> str:
     """Returns the key of a family. The braces make Redis Cluster place everything of it in one slot."""
-    return f"f:{{{family}}}"
+    return f"{_BEFORE}{family}{_AFTER}"
 
 
 def _pack(family: Family, now_ms: int, kid: str) -> str:

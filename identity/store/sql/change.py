@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from identity.feed.rules import Head, NumberedRule, Rule
 from identity.models import AuditEvent
 from identity.store.sql.engine import Database
-from identity.store.sql.journal import has_ended, is_named, read_head, write_rules
+from identity.store.sql.journal import has_ended, is_named, read_head, start_epoch, write_rules
 from identity.store.sql.registrations import Registrations
+from identity.store.sql.restored import disable_ended, renew_api_keys
 from identity.verifier.profile import RuleKind
 
 
@@ -25,6 +26,9 @@ class SqlChange:
         self._rules: list[Rule] = []
         self.numbered: list[NumberedRule] = []
         self.head = Head("", 0)
+        self.disabled: list[AuditEvent] = []
+        """What `begin_epoch` disabled."""
+        self._is_restored = False
 
     @property
     def ended_grants(self) -> list[str]:
@@ -51,17 +55,30 @@ class SqlChange:
         """Returns the number of the last committed rule: what this change makes is newer than every rule up to it."""
         return (await read_head(self._session)).seq
 
+    async def begin_epoch(self, behind: Head, reached: int, ended: Collection[bytes]) -> None:
+        """Starts a new history above `reached` with a rule that ends everything, unless somebody was faster."""
+        self._is_restored = await start_epoch(self._session, behind, reached, time.time())
+        if self._is_restored:
+            self.revoke(Rule.ending(RuleKind.EVERYTHING))
+            self.record(AuditEvent(event="feed.restored", detail=f"SQL stood at {behind.seq}, numbers at {reached}"))
+            self.disabled = await disable_ended(self._session, ended)
+            for event in self.disabled:
+                self.record(event)
+
     async def number_rules(self, horizon: int, kept: int) -> None:
         """Writes the rules; the last act before the commit, because it locks the head.
 
-        API keys live longer than any rule about them is kept: one that is ended is marked, whoever ends it (A48).
+        API keys live longer than any rule about them is kept: one that is ended is marked, whoever ends it (A48). Only after a
+        restore they go on: nobody would be there to make new ones.
         """
         for rule in self._rules:
-            if rule.ends:
+            if rule.ends and not self._is_restored:
                 await self.registrations.end_api_keys(rule.kind, *rule.values)
         if self._rules:
             now = int(time.time())
             self.head, self.numbered = await write_rules(self._session, self._rules, now, horizon, kept)
+        if self._is_restored:
+            await renew_api_keys(self._session, self.head.seq)
 
 
 def changes(database: Database, horizon: int, kept: int) -> Callable[[], AbstractAsyncContextManager[SqlChange]]:

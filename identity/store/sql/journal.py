@@ -5,8 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterable
+from typing import Final
 
-from sqlalchemy import and_, or_, update
+from sqlalchemy import Row, and_, or_, update
 from sqlalchemy import select as sqlalchemy_select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
@@ -17,6 +18,9 @@ from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import WORK_SECONDS, Database
 from identity.store.sql.removal import remove
 from identity.verifier.profile import RuleKind, rule_digest
+
+LEAP: Final = 2**30
+"""Numbers passed over, at least, where an epoch begins: more rules than are written in a year."""
 
 _CHUNK = 5000
 """Rules read at once: the event loop is busy with them for some milliseconds."""
@@ -102,16 +106,6 @@ class SqlJournal:
         async with self._database.read() as session:
             return set((await session.scalars(query)).all())
 
-    async def begin_epoch(self, at_least: Head) -> Head:
-        """Starts a new history above `at_least` unless somebody else already did."""
-        async with self._database.transaction() as session:
-            # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
-            head = await read_head(session, locked=True)
-            if head.epoch == at_least.epoch and head.seq < at_least.seq:
-                head = Head(new_epoch(), at_least.seq + 1)
-                await session.execute(update(FeedHead).values(epoch=head.epoch, seq=head.seq))
-            return head
-
     async def purge(self, now: int) -> int:
         """Removes rules that can match neither a token nor a session any more; returns how many."""
         spent = and_(
@@ -153,7 +147,7 @@ async def write_rules(
     rules = list(rules)
     seq = col(FeedHead.seq)
     query = update(FeedHead).values(seq=seq + len(rules)).returning(col(FeedHead.epoch), seq)
-    epoch, last = (await session.execute(query)).one()
+    epoch, last = _present((await session.execute(query)).first())
     first = last - len(rules) + 1
     rows = [_row(first + index, rule, now, horizon, kept) for index, rule in enumerate(rules)]
     session.add_all(rows)
@@ -163,8 +157,30 @@ async def write_rules(
 async def read_head(session: AsyncSession, *, locked: bool = False) -> Head:
     """Returns the head as this session sees it."""
     query = select(FeedHead.epoch, FeedHead.seq)
-    epoch, seq = (await session.execute(query.with_for_update() if locked else query)).one()
+    epoch, seq = _present((await session.execute(query.with_for_update() if locked else query)).first())
     return Head(epoch, seq)
+
+
+def _present(head: Row[str, int] | None) -> Row[str, int]:
+    if head is None:
+        raise StoreUnavailableError("The database", "its rows are missing; it is being restored")
+    return head
+
+
+async def start_epoch(session: AsyncSession, behind: Head, reached: int, now: float) -> bool:
+    """Starts a new history of numbers, far above `reached`, unless somebody else has already: then SQL does not stand
+    `behind` any more, and this returns False.
+
+    Nobody may know how far the numbers had come, and a living token that carries a greater one than the rule that ends
+    everything would pass. So they go on at the microseconds of `now`, if that is more: rules are written far more slowly, so
+    that is above every number ever given, whichever backup is restored how often. 2**53, which JSON can say, ends in 2255.
+    """
+    # Locked: two processes that saw the same old head would begin two epochs, and numbers of the first would repeat.
+    head = await read_head(session, locked=True)
+    if head.epoch != behind.epoch or head.seq >= reached:
+        return False
+    await session.execute(update(FeedHead).values(epoch=new_epoch(), seq=max(reached + LEAP, int(now * 1e6))))
+    return True
 
 
 def _row(seq: int, rule: Rule, now: int, horizon: int, kept: int) -> RevocationRule:

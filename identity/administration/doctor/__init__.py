@@ -1,0 +1,1 @@
+"""Looking at everything an installation stands on: `examination` is the list of checks, the files beside it make them."""

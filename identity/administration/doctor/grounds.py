@@ -1,0 +1,77 @@
+"""Checks of what lies still: settings, keys, disks."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import time
+
+from identity.administration.doctor.findings import Found, good, problem, warning
+from identity.administration.doctor.patient import Patient
+from identity.administration.key_schedule import PATIENCE_SECONDS
+from identity.keyring.folder import KeyFolder
+from identity.keyring.live import load_keys
+from identity.keyring.states import KeyringError
+
+_LEAST_FREE_BYTES = 200 * 2**20
+_LEAST_FREE_SHARE = 0.05
+_DAY = 86_400
+
+
+async def settings(patient: Patient) -> list[Found]:
+    """The settings are valid, or no check would run; one of them is for the first start only."""
+    if patient.facts.keeps_first_password and await patient.sql.has_people():
+        return warning("IDENTITY_BOOTSTRAP_ADMIN_PASSWORD is still set; there are people now, remove it.")
+    return good("The settings are valid.")
+
+
+async def keys_readable(patient: Patient) -> list[Found]:
+    """Every key that signs, or will, can be loaded, is the one it is named for, and belongs to us alone (K08)."""
+    try:
+        keyring = (await load_keys(patient.keys)).keyring
+    except (KeyringError, OSError) as error:
+        return problem(str(error))
+    if isinstance(patient.keys, KeyFolder) and (mode := stat.S_IMODE(patient.keys.path.stat().st_mode)) & 0o022:
+        return problem(f"{patient.keys.path} can be written by others (mode {mode:o}); run `chmod 700` on it.")
+    return good(f"{keyring.current.kid} signs, {keyring.next.kid} is next; {len(keyring.published)} are published.")
+
+
+async def keys_age(patient: Patient) -> list[Found]:
+    """The current key does not sign much longer than the schedule says."""
+    keyring, lifetime = await patient.keys.read(), patient.facts.key_lifetime
+    age = time.time() - (keyring.current.promoted_at or keyring.current.created_at)
+    signs = f"The current key has signed for {age / _DAY:.1f} days"
+    if not lifetime:
+        return good(f"{signs}; rotation is left to you.")
+    if age > lifetime + PATIENCE_SECONDS:
+        return warning(f"{signs}, {lifetime / _DAY:.0f} are scheduled; see why with `identity keys rotate`.")
+    return good(f"{signs}, of {lifetime / _DAY:.0f} scheduled.")
+
+
+async def keys_encrypted(patient: Patient) -> list[Found]:
+    """Private keys are encrypted at rest (K05)."""
+    if not isinstance(patient.keys, KeyFolder):
+        return good("The private keys are sealed with a master key.")
+    clear = await patient.keys.in_clear()
+    if not clear:
+        return good("The private keys are encrypted at rest.")
+    if not patient.facts.is_production:
+        return good("The private keys are not encrypted at rest, as is usual in development.")
+    if patient.facts.has_passphrase:
+        return warning(
+            f"{', '.join(clear)}: made before the passphrase was set, and not encrypted until they are replaced."
+        )
+    return warning("The private keys are not encrypted at rest; IDENTITY_KEYS_PASSPHRASE_FILE would do that.")
+
+
+async def disks(patient: Patient) -> list[Found]:
+    """There is room where keys and embedded stores are written."""
+    found: list[Found] = []
+    for name, folder in patient.facts.folders.items():
+        if not folder.exists():
+            continue
+        usage = shutil.disk_usage(folder)
+        left = f"{usage.free / 2**30:.1f} GiB free for the {name} in {folder}"
+        is_short = usage.free < _LEAST_FREE_BYTES or usage.free < _LEAST_FREE_SHARE * usage.total
+        found += warning(f"Only {left}.") if is_short else good(f"{left}.")
+    return found
