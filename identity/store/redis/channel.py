@@ -14,6 +14,7 @@ from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, Resp
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from identity.feed.stores import StoreUnavailableError
+from identity.store.patience import patience
 from identity.store.redis.dialling import Dial
 
 TIMEOUT_SECONDS = 1.0
@@ -113,7 +114,7 @@ class Channel:
         """Sends the commands and reads as many answers. A connection that broke is replaced and everything sent again,
         once: Redis may have done some of it already, and every command of ours may be done twice. A Redis that is silent is
         not asked again: its callers have waited long enough."""
-        async with asyncio.timeout(TIMEOUT_SECONDS):
+        async with patience(TIMEOUT_SECONDS):
             try:
                 return await self._try_exchange(commands)
             except _SILENT:

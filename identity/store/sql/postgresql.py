@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
@@ -94,10 +95,11 @@ class ImpatientConnection(AsyncConnection[Any]):
 
     patience: float = CONNECT_SECONDS
     _hung_up = False
+    _waiting: asyncio.TimerHandle
 
     async def wait(self, gen: PQGen[T], *args: Any, **kwargs: Any) -> T:
         """Waits for whatever the driver expects; everything but connecting comes through here."""
-        patience = asyncio.get_running_loop().call_later(self.patience, self._hang_up)
+        self._wait_half(self._wait_half, self._hang_up)
         try:
             return await super().wait(gen, *args, **kwargs)
         except OperationalError as error:
@@ -105,7 +107,11 @@ class ImpatientConnection(AsyncConnection[Any]):
                 raise SilentServerError("nothing was heard of the server") from error
             raise
         finally:
-            patience.cancel()
+            self._waiting.cancel()
+
+    def _wait_half(self, then: Callable[..., None], *arguments: Any) -> None:
+        # In two halves, for the reason given in `store/patience.py`; but nothing of the driver's is cancelled.
+        self._waiting = asyncio.get_running_loop().call_later(self.patience / 2, then, *arguments)
 
     def _hang_up(self) -> None:
         self._hung_up = True
