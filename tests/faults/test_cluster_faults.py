@@ -42,7 +42,7 @@ async def test_slots_move_unnoticed_and_the_loss_of_a_primary_undoes_no_end(
 ):
     """F04, I1, I2, I4, I7: fewer than one request in a thousand fails while slots move, and never for a cross-slot command."""
     f04 = experiment("F04", "Cluster: slots move, then a primary is killed")
-    rounds = f04.rounds(short=1, long=20, at_once=10)
+    rounds = f04.rounds(short=1, long=20, at_once=4)
     settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
     async with installation(tmp_path, made_keys, redis_url=cluster.url, settings=settings) as lab:
         verifiers = await lab.verifiers(2)

@@ -19,7 +19,7 @@ FULL_SECONDS = 3.0
 async def test_a_redis_that_is_full_refuses_writes_and_half_does_none(experiment, tmp_path, made_keys, choice):
     """F06, I1, I4, I5, I6, I7: a refresh happens or does not, what needs no write goes on, and memory is all it takes."""
     f06 = experiment("F06", "Redis is full")
-    rounds, found = f06.rounds(short=1, long=20), History()
+    rounds, found = f06.rounds(short=1, long=20, at_once=10), History()
     settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
     async with installation(tmp_path, made_keys, settings=settings) as lab:
         servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)

