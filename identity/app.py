@@ -56,7 +56,8 @@ from identity.web.front import Front, FrontedApp
 from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
-from identity.web.stopping import on_stop_signal
+from identity.web.standstill import watch_for_standstills
+from identity.web.stopping import Stop, on_stop_signal
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
@@ -100,6 +101,7 @@ class Parts:
     audit: AuditTrail
     uses: ApiKeyUses
     issued: RedisIssueCounts
+    stop: Stop
 
     @property
     def notes(self) -> tuple[AuditTrail, ApiKeyUses, RedisIssueCounts]:
@@ -127,7 +129,7 @@ def create_app(settings: Settings, keys: LiveKeys | None = None) -> FastAPI:
     describe(app, settings.issuer)
     public, registered = public_paths(settings.issuer), client_paths(settings.issuer)
     table, origins = endpoints(services), services.registry.origins
-    app.put_in_front(lambda rest: CrossOrigin(Front(rest, table), public, registered, origins))
+    app.put_in_front(lambda rest: CrossOrigin(Front(rest, table, parts.stop), public, registered, origins))
     app.state.follower, app.state.endpoints = parts.follower, table
     return app
 
@@ -183,7 +185,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     tokens = TokenPipeline(authentication, api_keys, grants, follower, keys, mint, audit, issued)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
     introspection = Introspection(authentication, follower, keys, settings.issuer)
-    address = ClientAddress(settings.trusted_proxies)
+    address, stop = ClientAddress(settings.trusted_proxies), Stop(settings.stop_delay)
     services = Services(
         settings=settings,
         keys=keys,
@@ -195,8 +197,9 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         address=address,
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),
+        stop=stop,
     )
-    return Parts(stores, follower, keys, passwords, audit, uses, issued), services
+    return Parts(stores, follower, keys, passwords, audit, uses, issued, stop), services
 
 
 def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
@@ -216,12 +219,13 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
                     parts.follower.run(),
                     watch,
                     rotation.run(),
+                    watch_for_standstills(),
                     history.run(),
                     *(each.run() for each in parts.notes),
                 )
             )
             cleanup.push_async_callback(_stop, parts, following, others)
-            with on_stop_signal(parts.follower.close):
+            with on_stop_signal(parts.stop, parts.follower.close):
                 yield
 
     return lifespan

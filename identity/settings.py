@@ -99,6 +99,9 @@ class Settings(BaseModel):
     login_attempts_per_address: int = Field(100, ge=1, description="Wrong passwords per address and 15 minutes.")
     password_threads: int = Field(0, ge=0, description="Threads that hash passwords; 0 means one for each core.")
     password_queue: int = Field(64, ge=1, description="Logins that may wait for such a thread before 503.")
+    stop_delay: Seconds = Field(
+        0, le=60, description="Seconds a server told to stop still answers everybody, its readiness red."
+    )
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -29,11 +29,21 @@ class Accounts(Protocol):
         """Replaces a password hash by a stronger one of the same password, if it is still `old`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An attempt that must not be evaluated: the seconds to wait, whose limit was reached (`account` or `address`), and
+    whether this is the first that is refused for it in this window."""
+
+    retry_after: float
+    limit: str
+    is_first: bool
+
+
 class Throttle(Protocol):
     """Counts attempts, atomically and before they are evaluated: of 200 sent at once no more than the limit are tried."""
 
-    async def admit(self, account: str, address: str) -> float:
-        """Counts one attempt; returns 0, or the seconds to wait when it must not be evaluated."""
+    async def admit(self, account: str, address: str) -> Refusal | None:
+        """Counts one attempt; returns None, or why it must not be evaluated."""
 
     async def succeeded(self, account: str, address: str) -> None:
         """Gives the attempt back, and remembers that this person logs in from this address."""
@@ -52,11 +62,14 @@ class WrongCredentialsError(Exception):
 
 
 class TooManyAttemptsError(Exception):
-    """The attempt was not evaluated, because too many were made."""
+    """The attempt was not evaluated, because too many were made. `alert` says whose limit was reached, the first time in a
+    window; then `subject` is the person under attack, if it is one."""
 
-    def __init__(self, retry_after: float) -> None:
+    def __init__(self, retry_after: float, alert: str = "", subject: str = "") -> None:
         super().__init__()
         self.retry_after = retry_after
+        self.alert = alert
+        self.subject = subject
 
 
 class Login:
@@ -69,10 +82,10 @@ class Login:
 
     async def authenticate(self, username: str, password: str, address: str) -> str:
         """Returns the subject of the person, or raises `WrongCredentialsError`, `TooManyAttemptsError`, `TooBusyError`."""
+        self._passwords.require_room()
         key = username_key(username)
-        wait = await self._throttle.admit(key, address)
-        if wait > 0:
-            raise TooManyAttemptsError(wait)
+        if refusal := await self._throttle.admit(key, address):
+            raise await self._too_many(refusal, key)
         account = await self._accounts.by_name(key)
         stored = account.password_hash if account else None
         try:
@@ -92,3 +105,9 @@ class Login:
             with suppress(TooBusyError):  # The password was right; the next login renews its hash.
                 await self._accounts.store_hash(account.subject, stored, await self._passwords.hash(password))
         return account.subject
+
+    async def _too_many(self, refusal: Refusal, key: str) -> TooManyAttemptsError:
+        if not refusal.is_first:
+            return TooManyAttemptsError(refusal.retry_after)
+        account = await self._accounts.by_name(key) if refusal.limit == "account" else None
+        return TooManyAttemptsError(refusal.retry_after, refusal.limit, account.subject if account else "")

@@ -46,6 +46,11 @@ class Passwords:
         self._pool = ThreadPoolExecutor(width, "passwords", initializer=_lower_priority)
         self._free = width + queue
 
+    def require_room(self) -> None:
+        """Raises `TooBusyError` when the queue is full: whoever would ask the stores first, for nothing, need not."""
+        if self._free <= 0:
+            raise TooBusyError
+
     async def hash(self, password: str) -> str:
         """Returns the PHC string to store for `password`."""
         return await self._run(lambda: self._hasher.hash(normalised(password)))
@@ -65,8 +70,7 @@ class Passwords:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if self._free <= 0:
-            raise TooBusyError
+        self.require_room()
         self._free -= 1
         future = asyncio.get_running_loop().run_in_executor(self._pool, work)
         future.add_done_callback(self._release)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from identity.accounts.passwords import Passwords
 from identity.app import Stores, create_app, load_live_keys, require_usable
+from identity.cli.connections import REST_SECONDS, GuardedProtocol
 from identity.keyring.live import LiveKeys
 from identity.settings import ConfigurationError, Settings, load_settings
 
@@ -53,6 +55,9 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         "proxy_headers": False,
         "server_header": False,
         "lifespan": "on",
+        "http": GuardedProtocol,
+        "ws": "none",
+        "timeout_keep_alive": REST_SECONDS,
         "timeout_graceful_shutdown": DRAIN_SECONDS,
     }
     if workers == 1:
@@ -60,7 +65,19 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         _settle_memory()
         uvicorn.run(app, **options)
     else:
-        uvicorn.run("identity.cli.process:app_of_environment", factory=True, workers=workers, **options)
+        config = uvicorn.Config("identity.cli.process:app_of_environment", factory=True, workers=workers, **options)
+        Workers(config, sockets=[config.bind_socket()]).run()
+
+
+class Workers(Multiprocess):
+    """uvicorn's parent of workers, which would keep the listening socket until the last of them has ended: whoever connects
+    meanwhile would be taken for admitted, wait for nobody, and be cut off in the end."""
+
+    def terminate_all(self) -> None:
+        """Lets go of the socket, and tells the workers to stop; each has its own copy."""
+        for each in self.sockets:
+            each.close()
+        super().terminate_all()
 
 
 def app_of_environment() -> FastAPI:

@@ -11,8 +11,11 @@ import sys
 # structlog would load Rich for tracebacks in colour, which no server prints: 50 modules, 4 MB, a tenth of the start.
 sys.modules["rich"] = None  # type: ignore[assignment]
 
+from identity.cli.log import be_patient  # noqa: E402
 from identity.cli.process import refuse, serve_forever  # noqa: E402
 from identity.settings import ConfigurationError, load_settings  # noqa: E402
+
+be_patient()  # Here, because each worker runs these lines, and nothing else of this file.
 
 
 def main() -> int:

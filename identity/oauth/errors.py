@@ -92,6 +92,12 @@ class TemporarilyUnavailable(OAuthError):
 
 
 class TooManyAttempts(TemporarilyUnavailable):
-    """The attempt was not evaluated; the same for accounts that exist and that do not."""
+    """The attempt was not evaluated; the same for accounts that exist and that do not. `alert` and `subject` are for the
+    audit trail: the first time in a window, whose limit was reached."""
 
     status = 429
+
+    def __init__(self, description: str, *, retry_after: int, alert: str = "", subject: str = "") -> None:
+        super().__init__(description, retry_after=retry_after)
+        self.alert = alert
+        self.subject = subject

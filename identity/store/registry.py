@@ -16,6 +16,7 @@ from identity.models import ApiKey, Client, Resource, Role, User
 from identity.oauth.registry import Person, ProtectedResource, RegisteredApiKey, RegisteredClient, Resources
 from identity.store.sql.engine import Database
 from identity.store.sql.registrations import Registrations
+from identity.store.together import Together
 from identity.verifier.profile import RuleKind, rule_digest
 
 T = TypeVar("T")
@@ -66,16 +67,13 @@ class RememberingRegistry:
         self._api_keys: _Memory[RegisteredApiKey] = _Memory()
         self._resources: _Memory[Resources] = _Memory()
         self._origins: _Memory[frozenset[str]] = _Memory()
+        self._unseen_clients = Together(self._read_clients)
+        self._unseen_api_keys = Together(self._read_api_keys)
 
     async def client(self, client_id: str) -> RegisteredClient | None:
         """Returns the client, disabled ones included, or None."""
-
-        async def read() -> RegisteredClient | None:
-            async with self._database.read() as session:
-                row = await Registrations(session).client(client_id)
-            return None if row is None else _client(row)
-
-        return await self._clients.get(known_digest(RuleKind.CLIENT, client_id), read)
+        digest = known_digest(RuleKind.CLIENT, client_id)
+        return await self._clients.get(digest, lambda: self._unseen_clients.get(client_id))
 
     async def person(self, subject: str) -> Person | None:
         """Returns the person with this subject, disabled ones included, or None."""
@@ -102,10 +100,8 @@ class RememberingRegistry:
         one is read like an unknown one: nobody learns by time which ids there are."""
 
         async def read() -> RegisteredApiKey | None:
-            async with self._database.read() as session:
-                row = await Registrations(session).api_key(key_id)
-            stored = bytes.fromhex(row.secret_hash) if row else _NO_HASH
-            return _api_key(row, stored) if hmac.compare_digest(stored, secret_hash) and row else None
+            found = await self._unseen_api_keys.get(key_id)
+            return found if hmac.compare_digest(found.secret_hash if found else _NO_HASH, secret_hash) else None
 
         known = await self._api_keys.get(known_digest(RuleKind.GRANT, key_id), read)
         if known is None or hmac.compare_digest(known.secret_hash, secret_hash):
@@ -137,6 +133,16 @@ class RememberingRegistry:
         for memory in (self._clients, self._people, self._api_keys, self._resources, self._origins):
             memory.clear()
 
+    async def _read_clients(self, client_ids: Sequence[str]) -> dict[str, RegisteredClient]:
+        async with self._database.read() as session:
+            rows = await Registrations(session).clients_named(client_ids)
+        return {row.client_id: _client(row) for row in rows}
+
+    async def _read_api_keys(self, key_ids: Sequence[str]) -> dict[str, RegisteredApiKey]:
+        async with self._database.read() as session:
+            rows = await Registrations(session).api_keys_named(key_ids)
+        return {row.key_id: _api_key(row) for row in rows}
+
 
 def _client(row: Client) -> RegisteredClient:
     return RegisteredClient(
@@ -155,10 +161,10 @@ def _person(user: User, roles: Sequence[Role]) -> Person:
     return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles))
 
 
-def _api_key(row: ApiKey, secret_hash: bytes) -> RegisteredApiKey:
+def _api_key(row: ApiKey) -> RegisteredApiKey:
     return RegisteredApiKey(
         key_id=row.key_id,
-        secret_hash=secret_hash,
+        secret_hash=bytes.fromhex(row.secret_hash),
         subject=row.subject,
         client_id=row.client_id,
         resource=row.resource,

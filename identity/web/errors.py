@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from identity.feed.stores import StoreUnavailableError
-from identity.oauth.errors import InvalidClient, OAuthError, TemporarilyUnavailable
+from identity.oauth.errors import InvalidClient, OAuthError, TemporarilyUnavailable, TooManyAttempts
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _RETRY_AFTER_SECONDS = 1
@@ -48,6 +48,8 @@ def response_to(request: Request, error: Exception) -> Response:
 
 def _oauth_error(request: Request, error: OAuthError) -> Response:
     log.info("request refused", path=request.url.path, error=error.code, detail=error.detail)
+    if isinstance(error, TooManyAttempts) and error.alert:
+        log.warning("logins are throttled: too many attempts of one", limit=error.alert)
     headers = {}
     if isinstance(error, InvalidClient):
         headers["WWW-Authenticate"] = 'Basic realm="identity", charset="UTF-8"'

@@ -19,7 +19,7 @@ from identity.oauth.scopes import parse_scope
 from identity.verifier.profile import API_KEY_PARAMETER
 
 MAX_BODY_BYTES = 64 * 1024
-BODY_SECONDS = 10.0
+BODY_SECONDS = 8.0
 """How long a body may take to arrive; one that trickles in holds a connection for as long as it likes otherwise."""
 
 _MAX_PARAMETERS = 50

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from identity.oauth.errors import TemporarilyUnavailable
 from identity.web.errors import response_to
+from identity.web.stopping import Stop
 
 Handler = Callable[[Request], Awaitable[Response]]
 Endpoints = Mapping[str, Mapping[str, Handler]]
@@ -44,9 +45,10 @@ class FrontedApp(FastAPI):
 class Front:
     """Pure ASGI middleware that answers the protocol's endpoints, errors included."""
 
-    def __init__(self, app: ASGIApp, endpoints: Endpoints) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Endpoints, stop: Stop) -> None:
         self._app = app
         self._endpoints = endpoints
+        self._stop = stop
         self._turnstile = _Turnstile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,6 +63,8 @@ class Front:
             response = await _handler(methods, scope["method"])(request)
         except Exception as error:
             response = response_to(request, error)
+        if self._stop.has_begun:
+            response.headers["Connection"] = "close"
         await response(scope, receive, send)
 
 

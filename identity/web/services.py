@@ -14,6 +14,7 @@ from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.settings import Settings
 from identity.web.addresses import ClientAddress
+from identity.web.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +31,4 @@ class Services:
     address: ClientAddress
     registry: Registry
     verifiers: Verifiers
+    stop: Stop

@@ -160,3 +160,31 @@ async def test_the_audit_trail_knows_what_the_answer_hides(issuer: Issuer) -> No
         ("token.issued", "password", True, "127.0.0.1"),
     ]
     assert "wrong-and-secret" not in repr(events)
+
+
+@pytest.mark.parametrize(
+    ("limits", "detail"),
+    [({"login_attempts": 2}, "password: account"), ({"login_attempts_per_address": 2}, "password: address")],
+)
+async def test_whoever_reaches_a_limit_raises_one_alarm(
+    start_issuer: StartIssuer, limits: dict[str, int], detail: str
+) -> None:
+    """F22: a row for each attempt of a flood would be a second flood; none at all, and nobody knows."""
+    from sqlmodel import col, select
+
+    from identity.models import AuditEvent
+
+    async with start_issuer(**limits) as issuer:
+        for _ in range(10):
+            await issuer.login("alice", "wrong")
+        query = select(AuditEvent).order_by(col(AuditEvent.id))
+        async with asyncio.timeout(5):
+            events: list[AuditEvent] = []
+            while not any(each.event == "login.throttled" for each in events):
+                await asyncio.sleep(0.02)
+                async with issuer.stores.database.read() as session:
+                    events = list((await session.scalars(query)).all())
+        (alarm,) = (each for each in events if each.event == "login.throttled")
+        assert (alarm.detail, alarm.address) == (detail, "127.0.0.1")
+        assert bool(alarm.subject) == (detail == "password: account")
+        assert [each.event for each in events].count("token.refused") == 2

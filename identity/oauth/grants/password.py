@@ -54,7 +54,12 @@ class PasswordGrant:
             raise InvalidGrant("Wrong username or password.", detail=error.reason, subject=error.subject) from None
         except TooManyAttemptsError as error:
             retry_after = max(1, round(error.retry_after))
-            raise TooManyAttempts("Too many attempts; try again later.", retry_after=retry_after) from None
+            raise TooManyAttempts(
+                "Too many attempts; try again later.",
+                retry_after=retry_after,
+                alert=error.alert,
+                subject=error.subject,
+            ) from None
         except TooBusyError:
             raise TemporarilyUnavailable("Too many logins are waiting; try again.") from None
         person = await self.registry.person(subject)

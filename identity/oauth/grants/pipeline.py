@@ -22,7 +22,14 @@ from identity.keyring.live import LiveKeys
 from identity.keyring.signers import Signer
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
-from identity.oauth.errors import InvalidGrant, InvalidRequest, OAuthError, UnauthorizedClient, UnsupportedGrantType
+from identity.oauth.errors import (
+    InvalidGrant,
+    InvalidRequest,
+    OAuthError,
+    TooManyAttempts,
+    UnauthorizedClient,
+    UnsupportedGrantType,
+)
 from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
@@ -166,6 +173,9 @@ class TokenPipeline:
         # An invented refresh token proves nothing and names nobody: whoever sends them would fill the disk with rows.
         if isinstance(error, InvalidGrant) and (error.subject or asked.request.grant_type != "refresh_token"):
             self._tell("token.refused", asked, error.subject, detail=error.detail)
+        # One for each limit and window: an alarm, and no row for each of a million attempts.
+        if isinstance(error, TooManyAttempts) and error.alert:
+            self._tell("login.throttled", asked, error.subject, detail=error.alert)
 
     def _tell(self, event: str, asked: Asked, subject: str, grant_id: str = "", detail: str = "") -> None:
         name = asked.request.grant_type

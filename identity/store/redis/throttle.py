@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import ipaddress
 
+from identity.accounts.login import Refusal
 from identity.store.redis.commands import RedisConnection, Script
 
 _WINDOW = 15 * 60
@@ -22,11 +23,14 @@ class RedisThrottle:
         self._per_address = per_address
         self._script = Script("throttle.lua")
 
-    async def admit(self, account: str, address: str) -> float:
-        """Counts one attempt; returns 0, or the seconds to wait. The address comes first: a refused one costs the account
-        nothing."""
-        wait = await self._run(_address_keys(address), self._per_address, "admit", 0)
-        return wait or await self._run(_account_keys(account, address), self._per_account, "admit", 0)
+    async def admit(self, account: str, address: str) -> Refusal | None:
+        """Counts one attempt; returns None, or why it must not be evaluated. The address comes first: a refused one costs
+        the account nothing."""
+        wait, is_first = await self._run(_address_keys(address), self._per_address, "admit", 0)
+        if wait:
+            return Refusal(wait, "address", bool(is_first))
+        wait, is_first = await self._run(_account_keys(account, address), self._per_account, "admit", 0)
+        return Refusal(wait, "account", bool(is_first)) if wait else None
 
     async def succeeded(self, account: str, address: str) -> None:
         """Gives the attempt back, and remembers the address as known to the account."""
@@ -42,19 +46,20 @@ class RedisThrottle:
             self._run(_account_keys(account, address), self._per_account, "give back", known),
         )
 
-    async def _run(self, keys: list[str], limit: int, how: str, known: int) -> float:
-        return float(await self._connection.run(self._script, keys, limit, _WINDOW, how, known))
+    async def _run(self, keys: list[str], limit: int, how: str, known: int) -> tuple[int, int]:
+        wait, is_first = await self._connection.run(self._script, keys, limit, _WINDOW, how, known)
+        return int(wait), int(is_first)
 
 
 def _account_keys(account: str, address: str) -> list[str]:
     tag = f"login:{{{_digest(account)}}}"
     place = _digest(_place(address))
-    return [tag, f"{tag}:{place}", f"{tag}:{place}:known"]
+    return [tag, f"{tag}:{place}", f"{tag}:{place}:known", f"{tag}:told"]
 
 
 def _address_keys(address: str) -> list[str]:
     tag = f"login-from:{{{_digest(_place(address))}}}"
-    return [tag, tag, f"{tag}:known"]
+    return [tag, tag, f"{tag}:known", f"{tag}:told"]
 
 
 def _place(address: str) -> str:

@@ -88,6 +88,10 @@ class Registrations:
         """Returns the client with this id."""
         return await self._session.get(Client, client_id)
 
+    async def clients_named(self, client_ids: Sequence[str]) -> Sequence[Client]:
+        """Returns those clients that there are."""
+        return (await self._session.scalars(select(Client).where(col(Client.client_id).in_(client_ids)))).all()
+
     async def clients(self) -> Sequence[Client]:
         """Returns all clients, by id."""
         return (await self._session.scalars(select(Client).order_by(col(Client.client_id)))).all()
@@ -103,6 +107,10 @@ class Registrations:
     async def api_key(self, key_id: str) -> ApiKey | None:
         """Returns the API key with this id."""
         return await self._session.get(ApiKey, key_id)
+
+    async def api_keys_named(self, key_ids: Sequence[str]) -> Sequence[ApiKey]:
+        """Returns those API keys that there are."""
+        return (await self._session.scalars(select(ApiKey).where(col(ApiKey.key_id).in_(key_ids)))).all()
 
     async def api_keys(self) -> Sequence[ApiKey]:
         """Returns all API keys, the oldest first."""
