@@ -81,8 +81,8 @@ class Follower:
         return self._picture
 
     async def up_to_date(self) -> Picture:
-        """Returns the picture with every rule that somebody was told is in force, by whichever server (F12); one look at Redis's
-        head. Raises `StoreUnavailableError` when that cannot be known."""
+        """Returns the picture with every rule that any server has said is in force (F12), by one look at Redis's head. Raises
+        `StoreUnavailableError` when that cannot be known."""
         self.require_fresh()
         head = await self._stream.head()
         if head is None or not await self._reaches(head):

@@ -7,16 +7,22 @@ Each takes connections at a port and leads to a Unix socket. An order, `{"sql": 
 pass      bytes travel
 refused   connections are refused, and those there are reset
 silent    connections are accepted and kept, and every byte of either side is lost; what was lost stays lost
+slow D L  bytes travel, D seconds later; of what is sent a share of L is lost and sent again, and holds up the rest
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
 from orders import Program, obey_all, running
+
+RESEND_SECONDS = 0.25
+"""After which TCP sends again what was lost, at the earliest."""
 
 
 class Line:
@@ -24,12 +30,14 @@ class Line:
 
     def __init__(self, port: int, socket: str) -> None:
         self.port, self.socket, self.mode = port, socket, "refused"
+        self.delay, self.loss = 0.0, 0.0
         self.server: asyncio.Server | None = None
         self.writers: set[asyncio.StreamWriter] = set()
 
     async def be(self, mode: str) -> None:
         """Cuts or mends."""
-        self.mode = mode
+        self.mode, *numbers = mode.split()
+        self.delay, self.loss = map(float, numbers or (0, 0))
         if mode == "refused" and self.server is not None:
             self.server.close()
             self.server = None
@@ -66,10 +74,25 @@ class Line:
                 await writer.wait_closed()
 
     async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if self.mode == "pass":
-                writer.write(data)
-                await writer.drain()
+        late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        delivering = asyncio.create_task(self.deliver(late, writer))
+        try:
+            while data := await reader.read(65536):
+                if self.mode in ("pass", "slow"):
+                    again = RESEND_SECONDS if random.random() < self.loss else 0.0
+                    late.put_nowait((time.monotonic() + self.delay + again, data))
+        finally:
+            delivering.cancel()
+            await asyncio.gather(delivering, return_exceptions=True)
+
+    async def deliver(self, late: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter) -> None:
+        """Hands on what has arrived, each when it is due and never before what was sent earlier."""
+        while True:
+            due, data = await late.get()
+            if (left := due - time.monotonic()) > 0:
+                await asyncio.sleep(left)
+            writer.write(data)
+            await writer.drain()
 
 
 async def main(*described: str) -> None:

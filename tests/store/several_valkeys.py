@@ -99,8 +99,7 @@ class Sentinels:
         quick = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
         self.servers = [data_server(folder / "s0", first, *quick)]
         for number, port in enumerate(others, 1):
-            replica = ("--replicaof", f"127.0.0.1 {first}", "--replica-priority", str(100 + number))
-            self.servers.append(data_server(folder / f"s{number}", port, *quick, *replica))
+            self.servers.append(data_server(folder / f"s{number}", port, *quick, "--replicaof", f"127.0.0.1 {first}"))
         self.sentinels = [
             _sentinel(folder / f"w{at}", port, first, down_after) for at, port in enumerate(free_ports(3))
         ]
@@ -112,14 +111,21 @@ class Sentinels:
         for server in (*self.servers, *self.sentinels):
             server.wait()
         replicas = len(self.servers) - 1
-        until(lambda: self.servers[0].info("replication")["connected_slaves"] == replicas)
         if replicas:
+            until(self.is_whole)
             until(lambda: all(self._knows_all(each, replicas) for each in self.sentinels))
 
     def primary(self) -> Server:
         """Whom the sentinels name."""
         _, port = self.sentinels[0].say("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         return next(each for each in self.servers if each.port == int(port))
+
+    def is_whole(self) -> bool:
+        """Whether everybody repeats what the primary does, and is at most a second behind."""
+        told = self.primary().info("replication")
+        replicas = [value for name, value in told.items() if name.startswith("slave") and isinstance(value, dict)]
+        close = [each for each in replicas if each["state"] == "online" and int(each["lag"]) <= 1]
+        return len(close) == len(self.servers) - 1
 
     def stop(self) -> None:
         for server in (*self.sentinels, *self.servers):

@@ -1,14 +1,22 @@
 """The shared connection to Redis: answers reach who asked, and every failure is one error (I3, I5, I6)."""
 
 import asyncio
+import datetime
+import ipaddress
 import os
 import random
 import signal
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from engines import everywhere, sentinels
 
 from identity.feed.stores import StoreUnavailableError
@@ -116,11 +124,11 @@ async def test_what_every_request_depends_on_waits_for_nobody(redis: RedisConnec
 async def test_a_script_that_redis_forgot_is_given_to_it_again(redis: RedisConnection) -> None:
     """I7: a restarted Redis knows no scripts."""
     script = Script("throttle.lua")
-    arguments = (["{a}", "{a}b", "{a}c"], 100, 60, "admit", 0)
-    assert await redis.run(script, *arguments) == 0
+    arguments = (["{a}", "{a}b", "{a}c", "{a}d"], 100, 60, "admit", 0)
+    assert await redis.run(script, *arguments) == [0, 0]
     await everywhere(redis, "SCRIPT", "FLUSH")
     answers = await asyncio.gather(*(redis.run(script, *arguments) for _ in range(50)))
-    assert answers == [0] * 50
+    assert answers == [[0, 0]] * 50
     assert await redis.execute("GET", "{a}") == "51"
 
 
@@ -131,7 +139,7 @@ async def test_a_killed_redis_is_unavailable_and_its_return_is_noticed(
     valkey, redis = mortal
     script = Script("throttle.lua")
     await redis.execute("SET", "kept", "1")
-    await redis.run(script, ["a", "b", "c"], 100, 60, "admit", 0)
+    await redis.run(script, ["a", "b", "c", "d"], 100, 60, "admit", 0)
     assert valkey.process_id is not None
     os.kill(valkey.process_id, signal.SIGKILL)
     with pytest.raises(StoreUnavailableError):
@@ -140,7 +148,7 @@ async def test_a_killed_redis_is_unavailable_and_its_return_is_noticed(
     valkey.start()
     await answered(redis)
     assert await redis.execute("GET", "kept") == "1"
-    assert await redis.run(script, ["a", "b", "c"], 100, 60, "admit", 0) == 0
+    assert await redis.run(script, ["a", "b", "c", "d"], 100, 60, "admit", 0) == [0, 0]
     assert await redis.execute("GET", "a") == "2"
 
 
@@ -220,6 +228,83 @@ async def test_a_primary_that_became_a_replica_is_left_for_another_connection(
     assert await redis.execute("SET", "k", "1") in (True, "OK")
 
 
+async def test_a_primary_without_replicas_that_wants_some_is_left_for_another_connection(
+    mortal: tuple[EmbeddedValkey, RedisConnection],
+) -> None:
+    """F03: the others may have replaced it."""
+    _, redis = mortal
+    identity = await redis.execute("CLIENT", "ID")
+    await redis.execute("CONFIG", "SET", "min-replicas-to-write", "1")
+    with pytest.raises(StoreUnavailableError):
+        await redis.execute("SET", "k", "1")
+    assert await redis.execute("CLIENT", "ID") > identity
+
+
+async def test_password_user_and_database_of_the_address_are_used(own_valkey: EmbeddedValkey) -> None:
+    """K05"""
+    plain = connect(own_valkey.url)
+    await plain.execute("ACL", "SETUSER", "me", "on", ">s/cret", "~*", "+@all")
+    await plain.execute("CONFIG", "SET", "requirepass", "p:ss")
+    await plain.close()
+    for login in ("me:s%2Fcret", ":p%3Ass"):
+        redis = connect(own_valkey.url.replace("unix://", f"unix://{login}@") + "?db=3")
+        await redis.execute("SET", "k", "1")
+        assert "db=3" in await redis.execute("CLIENT", "INFO")
+        await redis.close()
+    for login in ("", "me:wrong@"):
+        redis = connect(own_valkey.url.replace("unix://", f"unix://{login}"))
+        with pytest.raises(StoreUnavailableError):
+            await redis.execute("GET", "k")
+        await redis.close()
+
+
+async def test_a_server_behind_tls_is_reached_and_its_certificate_checked(own_valkey: EmbeddedValkey, tmp_path) -> None:
+    """K05: a password is sent to nobody who cannot show whose server it is."""
+    async with tls_before(own_valkey.socket, tmp_path) as (port, authority):
+        redis = connect(f"rediss://127.0.0.1:{port}?ssl_ca_certs={authority}")
+        assert await redis.execute("PING") in (True, "PONG")
+        await redis.close()
+        redis = connect(f"rediss://127.0.0.1:{port}")
+        with pytest.raises(StoreUnavailableError):
+            await redis.execute("PING")
+        await redis.close()
+
+
+@asynccontextmanager
+async def tls_before(path: Path, folder: Path) -> AsyncIterator[tuple[int, Path]]:
+    """What ends TLS before a socket; its port, and its certificate."""
+    certificate = folder / "certificate.pem"
+    certificate.write_bytes(self_signed())
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner, outer = await asyncio.open_unix_connection(path)
+        await asyncio.gather(carry(reader, outer), carry(inner, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+    yield server.sockets[0].getsockname()[1], certificate
+    server.close()
+
+
+def self_signed() -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "valkey")])
+    now = datetime.datetime.now(datetime.UTC)
+    builder = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now.replace(year=9999)
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = builder.add_extension(address, critical=False).sign(key, hashes.SHA256())
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(*private) + made.public_bytes(serialization.Encoding.PEM)
+
+
 async def test_what_full_memory_refuses_is_unavailable_and_reads_go_on(
     mortal: tuple[EmbeddedValkey, RedisConnection],
 ) -> None:
@@ -276,19 +361,32 @@ async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary(
         primary.say("REPLICAOF", "NO", "ONE")
 
 
+async def test_sentinels_are_told_their_own_password_only() -> None:
+    """K05: another program with other keepers."""
+    heard: list[bytes] = []
+    async with sentinel_that_says(sentinels().servers[0].port, 1, heard) as place:
+        for own, told in (("", False), ("?sentinel_password=theirs", True)):
+            redis = connect(f"redis+sentinel://me:ours@{place}/identity{own}")
+            with pytest.raises(StoreUnavailableError):  # There is no such user.
+                await redis.execute("PING")
+            await redis.close()
+            assert (b"theirs\r\n" in heard) is told
+    assert b"ours\r\n" not in heard
+
+
 @asynccontextmanager
-async def sentinel_that_says(port: int, epoch: int) -> AsyncIterator[str]:
+async def sentinel_that_says(port: int, epoch: int, heard: list[bytes] | None = None) -> AsyncIterator[str]:
     state = {"ip": "127.0.0.1", "port": str(port), "flags": "master", "config-epoch": str(epoch)}
     words = [word for pair in state.items() for word in pair]
     answer = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
+            if heard is not None:
+                heard.append(line)
             if line.upper() == b"SENTINEL\r\n":
                 writer.write(answer.encode())
-            elif line.upper() == b"HELLO\r\n":
-                writer.write(b"*0\r\n")
-            elif line.upper() == b"CLIENT\r\n":
+            elif line.upper() == b"AUTH\r\n":
                 writer.write(b"+OK\r\n")
         writer.close()
 

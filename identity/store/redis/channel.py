@@ -31,6 +31,10 @@ _PROBE_SECONDS = 0.1
 _SILENT = (RedisTimeoutError, TimeoutError)
 _BROKEN = (RedisConnectionError, OSError, *_SILENT)
 
+_NO_PRIMARY = ("NOREPLICAS", "UNBLOCKED")
+"""As `READONLY`, what a server says that was cut off from its replicas, or became one: another connection may find the one that
+took its place."""
+
 Command = tuple[Any, ...]
 
 
@@ -101,8 +105,8 @@ class Channel:
                     if not future.done():
                         self._settle(future, answer)
         finally:
-            self._sender = None
-            for _, future in batch + self._waiting:  # Only when the channel was closed.
+            left, self._sender, self._waiting = batch + self._waiting, None, []
+            for _, future in left:  # Only when the channel was closed.
                 if not future.done():
                     self._settle(future, RedisConnectionError("closed"))
 
@@ -170,8 +174,7 @@ async def _read(connection: AbstractConnection, command: Command) -> Any:
         await connection.read_response()
     try:
         return await connection.read_response()
-    except (ReadOnlyError, MasterDownError) as error:
-        # The server became a replica: another connection may find the one that took its place.
-        raise RedisConnectionError("it is a replica now") from error
     except ResponseError as error:
+        if isinstance(error, (ReadOnlyError, MasterDownError)) or str(error).startswith(_NO_PRIMARY):
+            raise RedisConnectionError("it is no primary any more") from error
         return error

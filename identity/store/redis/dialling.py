@@ -46,7 +46,9 @@ def mapping_of(answer: Any) -> dict[str, Any]:
 
 def _options(address: RedisAddress, access: Mapping[str, object]) -> dict[str, Any]:
     """redis-py's own retries are off: each would take the timeout once more. Its timeouts are, too, because each command
-    would pay for one of its own; `Channel` has one for a whole batch."""
+    would pay for one of its own; `Channel` has one for a whole batch. The older protocol needs no greeting, and nobody asks
+    which library we use: where a round trip takes half a second, a connection would otherwise take more than a command may.
+    """
     return {
         **access,
         "db": address.database,
@@ -54,6 +56,8 @@ def _options(address: RedisAddress, access: Mapping[str, object]) -> dict[str, A
         "socket_connect_timeout": CONNECT_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "decode_responses": True,
+        "protocol": 2,
+        "driver_info": None,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ipaddress
 
@@ -40,8 +41,10 @@ class RedisThrottle:
         await self._give_back(account, address, 0)
 
     async def _give_back(self, account: str, address: str, known: int) -> None:
-        await self._run(_address_keys(address), self._per_address, "give back", 0)
-        await self._run(_account_keys(account, address), self._per_account, "give back", known)
+        await asyncio.gather(
+            self._run(_address_keys(address), self._per_address, "give back", 0),
+            self._run(_account_keys(account, address), self._per_account, "give back", known),
+        )
 
     async def _run(self, keys: list[str], limit: int, how: str, known: int) -> tuple[int, int]:
         wait, is_first = await self._connection.run(self._script, keys, limit, _WINDOW, how, known)
