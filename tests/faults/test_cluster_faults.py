@@ -22,7 +22,7 @@ from several_valkeys import Cluster, Move, Server
 from identity.verifier.profile import FEED_MAX_AGE
 
 WINDOW = 2.0
-PROMISES = Promises(window=WINDOW, told=FEED_MAX_AGE)
+PROMISES = Promises(window=WINDOW)
 """Whoever waits for news at a node is sent on when the wait is over: so long a follower hears of nothing when the feed's
 slot has moved."""
 LAG_SECONDS = 1.0

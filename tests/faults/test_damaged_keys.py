@@ -26,7 +26,7 @@ MOST_ROTATIONS = 10
 """A replaced key stays published for longer than the experiment runs, and no more than 16 are."""
 
 GATE_SECONDS = 60
-"""By the gate: whoever forces a rotation has tokens refused at services that could not fetch the keys from a dead server."""
+"""By the gate: one who forces a rotation has tokens refused at services that could not fetch the keys meanwhile."""
 
 SHORT_GATE = {"IDENTITY_JWKS_MAX_AGE": "1", "IDENTITY_VERIFIER_COOLDOWN": "1"}
 IN_DATABASE = {"IDENTITY_KEYS_IN": "database", "IDENTITY_MASTER_KEY": MASTER_KEY}

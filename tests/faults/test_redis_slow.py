@@ -34,7 +34,7 @@ NOTICED_SECONDS = 1.5
 AT_ONCE_SECONDS = 0.5
 """Half a timeout: on a machine that has other things to do as well."""
 CONNECTIONS_OF_A_PROCESS = 2
-PROMISES = Promises(window=WINDOW, told=FEED_MAX_AGE)
+PROMISES = Promises(window=WINDOW)
 PATIENT = Mix(end=0.02, verify=1.0, pause=0.01, patience=PROMISES.patience)
 
 

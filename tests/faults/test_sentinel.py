@@ -21,7 +21,7 @@ from identity.verifier.profile import FEED_MAX_AGE
 
 WINDOW = 2.0
 UNAVAILABLE_SECONDS = 15.0
-PROMISES = Promises(window=WINDOW, told=FEED_MAX_AGE)
+PROMISES = Promises(window=WINDOW)
 """Whoever waits for news waits at the old primary until that is found to be silent."""
 
 LAG_SECONDS = 1.5
