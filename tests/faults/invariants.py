@@ -26,8 +26,6 @@ class Promises:
     """In which a repeated refresh gets the same successor."""
     reach: float = 2.0
     """Until every verifier refuses what was revoked."""
-    told: float = 0.0
-    """Until every server says of a token that it was revoked at another one; nothing, where the feed reaches them."""
     set_back: float = 1.0
     """How long a store that came back older may be believed."""
     fresh: float = 2.0
@@ -107,7 +105,7 @@ class Checker:
         return min(moments, default=NEVER)
 
     def _bound(self, each: Operation) -> float:
-        return {Kind.VERIFY: self._promises.reach, Kind.INTROSPECT: self._promises.told}.get(each.kind, 0.0)
+        return self._promises.reach if each.kind is Kind.VERIFY else 0.0
 
     def _is_excused(self, each: Operation, ended_at: float) -> bool:
         """A store that came back older is believed for a moment; a rule does not travel while what carries it is away."""

@@ -19,8 +19,6 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 from several_valkeys import Cluster, Move, Server
 
-from identity.verifier.profile import FEED_MAX_AGE
-
 WINDOW = 2.0
 PROMISES = Promises(window=WINDOW)
 """Whoever waits for news at a node is sent on when the wait is over: so long a follower hears of nothing when the feed's

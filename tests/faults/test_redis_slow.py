@@ -22,8 +22,6 @@ from orders import Program
 from own_valkey import OwnValkey
 from redis import Redis
 
-from identity.verifier.profile import FEED_MAX_AGE
-
 WINDOW = 10.0
 ASLEEP = "asleep"
 SHORT = (("slow 0.025 0.05", 1.0), ("slow 1.5 0", 3.0))

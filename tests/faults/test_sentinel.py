@@ -17,8 +17,6 @@ from invariants import Promises, unavailable_seconds
 from redis.exceptions import RedisError
 from several_valkeys import Sentinels, Server
 
-from identity.verifier.profile import FEED_MAX_AGE
-
 WINDOW = 2.0
 UNAVAILABLE_SECONDS = 15.0
 PROMISES = Promises(window=WINDOW)

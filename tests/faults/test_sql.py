@@ -22,7 +22,7 @@ from wire import Wire
 
 WINDOW = 8.0
 SETTINGS = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
-MIX = Mix(end=0.15, steal=0.0, introspect=0.0, pause=0.02, patience=8.0)
+MIX = Mix(end=0.15, steal=0.0, pause=0.02, patience=8.0)
 ENGINES = ["postgresql", "pgbouncer"]
 LONGEST_ANSWER = 4.5
 """Seconds until a request has its 503, on a machine that is busy with much else: 2 for a turn, 2 for a statement."""

@@ -114,7 +114,7 @@ async def one_round(
     hands = Hands(lab, how)
     credential = (lab.credential.client_id, lab.credential.secret)
     servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
-    mix = Mix(end=0.1, introspect=0.0, pause=0.02, patience=10.0)
+    mix = Mix(end=0.1, pause=0.02, patience=10.0)
     async with (
         watching(lab) as watch,
         Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd,
