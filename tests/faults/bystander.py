@@ -7,7 +7,7 @@ import statistics
 import time
 from pathlib import Path
 
-from installation import CLIENT, PASSWORD
+from laboratory import CLIENT, PASSWORD
 from wire import Wire
 
 

@@ -13,8 +13,8 @@ from functools import partial
 from itertools import count
 
 from history import UNKNOWN, History, Kind, Operation, Outcome
-from installation import CLIENT, PASSWORD, PEOPLE
 from invariants import Promises
+from laboratory import CLIENT, PASSWORD, PEOPLE
 from wire import Answer, Wire
 
 from identity.verifier import VerificationError, Verifier

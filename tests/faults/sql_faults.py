@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from engines import postgresql_uri, scratch
-from installation import Installation
+from laboratory import Installation
 
 _PATIENCE_SECONDS = 20.0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from bystander import Bystander, memory_of, percentile
 from dev_process import free_ports
-from installation import Installation, installation
+from laboratory import Installation, installation
 from tally import Experiment, Figures
 
 LET_GO_SECONDS = 10.0

@@ -21,8 +21,8 @@ from crowd import Asker, Crowd, Held, Mix
 from documented import Shell, commands_of
 from engines import postgresql_tools, postgresql_uri
 from history import Fault, History, Kind, Operation, Outcome
-from installation import CLIENT, PASSWORD, Installation, installation
 from invariants import Promises
+from laboratory import CLIENT, PASSWORD, Installation, installation
 from own_valkey import Snapshot
 from served import is_served
 from wire import Wire

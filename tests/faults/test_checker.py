@@ -11,8 +11,8 @@ import pytest
 from crowd import Crowd, Mix
 from failpoints import AFTER
 from history import Fault, History, Kind, Operation, Outcome
-from installation import Installation, installation
 from invariants import Checker, Promises
+from laboratory import Installation, installation
 from replicas import Replica
 
 WINDOW = 1.0

@@ -13,8 +13,8 @@ import pytest
 from crowd import Crowd, Mix
 from engines import scratch
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from redis.crc import key_slot
 from redis.exceptions import RedisError
 from several_valkeys import Cluster, Move, Server

@@ -12,9 +12,9 @@ import jwt
 import pytest
 from crowd import Crowd, Mix
 from history import Fault, History
-from installation import CLIENT, ORDERS, PASSWORD, PEOPLE, Installation, installation
 from invariants import Promises
 from key_damage import MASTER_KEY, Folder, Rows
+from laboratory import CLIENT, ORDERS, PASSWORD, PEOPLE, Installation, installation
 from replicas import Replica
 from wire import Wire
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import cycle, islice
 
-from installation import OPERATOR, PASSWORD, Installation, installation
+from laboratory import OPERATOR, PASSWORD, Installation, installation
 from tally import Figures
 
 from identity.accounts.passwords import Passwords

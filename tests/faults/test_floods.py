@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from bystander import Bystander, memory_of, percentile
-from installation import CLIENT, PASSWORD, Installation, installation
+from laboratory import CLIENT, PASSWORD, Installation, installation
 from sqlmodel import col, select
 from tally import Figures
 from wire import Answer, Wire

@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from crowd import Crowd, Mix
 from history import Fault, History, Outcome
-from installation import CLIENT, PASSWORD, Installation, installation
 from invariants import Promises
+from laboratory import CLIENT, PASSWORD, Installation, installation
 from sqlalchemy import text
 
 WINDOW = 10

@@ -10,8 +10,8 @@ import time
 from crowd import Crowd, Mix
 from failpoints import AFTER, BEFORE, END, REFRESH
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from replicas import Replica
 
 WINDOW = 3.0

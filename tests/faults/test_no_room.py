@@ -15,8 +15,8 @@ import pytest
 from bystander import percentile
 from crowd import Crowd, Mix
 from history import Fault, History, Kind, Outcome
-from installation import installation
 from invariants import Promises
+from laboratory import installation
 from replicas import Replica
 from wire import Wire
 

@@ -8,8 +8,8 @@ import time
 
 from crowd import Asker, Crowd, Mix
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from redis import Redis
 
 WINDOW = 2.0

@@ -16,8 +16,8 @@ from cut_line import lines
 from dev_process import free_ports
 from engines import scratch
 from history import Fault, History, Kind, Outcome
-from installation import installation
 from invariants import Promises, percentile
+from laboratory import installation
 from orders import Program
 from own_valkey import OwnValkey
 from redis import Redis

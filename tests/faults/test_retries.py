@@ -10,7 +10,7 @@ import urllib3
 from crowd import Crowd, Mix, owner_of
 from dev_process import free_ports
 from history import History, Kind, Operation, Outcome
-from installation import CLIENT, PASSWORD, PEOPLE, Installation, installation
+from laboratory import CLIENT, PASSWORD, PEOPLE, Installation, installation
 from proxies import Forgetful, Hedging
 
 BATCH = 2_000

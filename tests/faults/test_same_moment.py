@@ -10,8 +10,8 @@ from collections import Counter
 import pytest
 from crowd import Asker, Held
 from history import History, Kind, Operation, Outcome
-from installation import PASSWORD, PEOPLE, Installation, installation
 from invariants import Promises
+from laboratory import PASSWORD, PEOPLE, Installation, installation
 
 from identity.verifier import VerificationError
 

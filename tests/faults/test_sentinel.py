@@ -12,8 +12,8 @@ import pytest
 from crowd import Crowd, Mix
 from engines import scratch
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises, unavailable_seconds
+from laboratory import Installation, installation
 from redis.exceptions import RedisError
 from several_valkeys import Sentinels, Server
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from crowd import Asker, Crowd, Mix
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from sql_faults import Server, Tables
 from tally import Experiment
 from wire import Wire

@@ -17,8 +17,8 @@ from crowd import Crowd, Mix
 from dev_process import free_ports
 from fair_balancer import FairBalancer
 from history import Fault, History
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from replicas import Replica
 from wire import Wire
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from crowd import Crowd, Mix
 from engines import SqlServer
 from history import Fault, History, Kind, Outcome
-from installation import Installation, installation
 from invariants import Promises
+from laboratory import Installation, installation
 from own_valkey import Snapshot
 from served import is_served
 
