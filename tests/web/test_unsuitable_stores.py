@@ -14,7 +14,8 @@ import redis
 import structlog
 from issuer_in_process import SERVICE, Issuer, dev_settings, granted, running
 
-from identity.app import create_app
+from identity.app import Stores
+from identity.installed_keys import load_installed_keys
 from identity.settings import ConfigurationError, Settings
 from identity.store.embedded import EmbeddedValkey
 
@@ -82,7 +83,7 @@ async def test_production_refuses_demo_rows(site: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["missing", "truncated", "readable"])
-def test_keys_that_cannot_be_used_are_refused_and_never_replaced(site: Path, harm: str) -> None:
+async def test_keys_that_cannot_be_used_are_refused_and_never_replaced(site: Path, harm: str) -> None:
     """K08."""
     path = next(path for path in (site / "keys").glob("*.pem") if not path.name.startswith("refresh."))
     before = sorted((site / "keys").iterdir())
@@ -93,8 +94,11 @@ def test_keys_that_cannot_be_used_are_refused_and_never_replaced(site: Path, har
         path.write_bytes(path.read_bytes()[:200])
     else:
         path.chmod(0o644)
+    settings = dev_settings(site)
+    stores = Stores.of(settings)
     with pytest.raises(ConfigurationError) as refused:
-        create_app(dev_settings(site))
+        await load_installed_keys(settings, stores.database)
+    await stores.close()
     (problem,) = refused.value.problems
     assert str(path) in problem
     assert sorted((site / "keys").iterdir()) == before
