@@ -23,6 +23,7 @@ from sqlalchemy import func, select
 
 from identity.app import Stores
 from identity.feed.follower import Follower
+from identity.feed.high_water import HighWater
 from identity.feed.rules import Rule
 from identity.feed.verifiers import Head
 from identity.models import ApiKey, AuditEvent, Resource, RevocationRule, User
@@ -51,7 +52,7 @@ class Life:
         self.settings, self.clock = settings, clock
         self.stores = Stores.of(settings)
         memory = RememberingRegistry(self.stores.database)
-        self.follower = Follower(self.stores.journal, self.stores.stream, self.stores.ledger, memory)
+        self.follower = Follower(self.stores.journal, self.stores.stream, self.stores.ledger, memory, HighWater(None))
         self.history = History(self.stores.database, settings.history_retention)
         self.audit, self.issued = AuditTrail(self.stores.database), RedisIssueCounts(self.stores.redis)
         self.throttle, self.verifiers = RedisThrottle(self.stores.redis, 10, 100), RedisVerifiers(self.stores.redis)
@@ -89,7 +90,7 @@ class Life:
             await self.stores.families.step(Generation(family, generation), rotates=True, kid=kid)
         for _ in range(ENDED):
             await self.end(*self.living.popleft(), now)
-        await RedisPublications(self.stores.redis).report((kid, f"key{number // 5 + 1}"))
+        await RedisPublications(self.stores.redis).report((kid, f"key{number // 5 + 1}"), ())
         for resource in ("orders", "bills"):
             await self.verifiers.report(resource, f"instance{number}", Head("e", number), [kid], 1)
         await self.audit.flush()

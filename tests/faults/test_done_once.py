@@ -58,9 +58,10 @@ async def test_a_person_is_made_once_and_a_rotation_happens_once(experiment, tmp
 
             wrong += await all_at_once(make, stores) != 1
         for _ in range(min(rounds, ROTATIONS)):
-            version = signing_keys(lab.settings, stores[0]).list().version
+            version = (await signing_keys(lab.settings, stores[0]).list()).version
             rotated = await all_at_once(rotate, stores, 8)
-            wrong += rotated < 1 or signing_keys(lab.settings, stores[0]).list().version != version + rotated
+            standing = await signing_keys(lab.settings, stores[0]).list()
+            wrong += rotated < 1 or standing.version != version + rotated
     f13.record(Figures(f13.fault, rounds, rounds * AT_ONCE, violations=wrong))
     assert not wrong
 

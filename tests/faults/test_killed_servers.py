@@ -30,7 +30,7 @@ def crowd_of(lab: Installation, found: History, verifiers, choice: random.Random
 async def test_a_server_that_dies_at_any_step_costs_nobody_a_session(experiment, tmp_path, made_keys, choice):
     """F10, I1, I4: the client asks again and goes on; or the session is over, if that was what it asked for."""
     f10 = experiment("F10", "kill -9 before and after each step of a refresh and of an end")
-    kills = f10.rounds(short=len(PLACES), long=200 * len(PLACES))
+    kills = f10.rounds(short=len(PLACES) // 2, long=200 * len(PLACES))
     async with installation(tmp_path, made_keys, settings=SETTINGS) as lab:
         verifiers = await lab.verifiers(2)
         while kills > 0:
