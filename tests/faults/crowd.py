@@ -19,6 +19,7 @@ from wire import Answer, Wire
 
 from identity.verifier import VerificationError, Verifier
 
+_LOOK_SECONDS = 0.002
 MERCY_SECONDS = 0.3
 """What a thief waits longer than the window, so that there is no doubt."""
 
@@ -39,6 +40,9 @@ class Mix:
     """Of the requests: hung up on before the answer, a moment after they were sent."""
     pause: float = 0.0
     """Seconds between two turns of a worker."""
+    rest: float = 0.0
+    """Seconds in which a session that was refreshed is not refreshed again. A duplicate that comes three refreshes late, within
+    the window, is taken for a theft; with one that was hung up on, or sent twice, that happens to whoever never rests."""
     patience: float = 3.0
     """Seconds a client waits for an answer."""
     sessions: int = 6
@@ -55,12 +59,13 @@ class Held:
     access: str
     replaced: list[tuple[str, float]] = field(default_factory=list)
     is_lost: bool = False
+    refreshed_at: float = float("-inf")
 
     def advance(self, operation: Operation, access: str) -> None:
         """Goes on with what was received."""
         if operation.received != self.token:
             self.replaced.append((self.token, operation.ended))
-        self.token, self.access = operation.received, access
+        self.token, self.access, self.refreshed_at = operation.received, access, operation.ended
 
 
 class Asker:
@@ -261,6 +266,9 @@ class Crowd:
             await self._log_in(asker, mine)
             return
         held = self._choice.choice(mine)
+        if time.monotonic() < held.refreshed_at + self._mix.rest:
+            await asyncio.sleep(_LOOK_SECONDS)
+            return
         turn = self._choice.random()
         for share, act in (
             (self._mix.end, partial(self._end, asker, held)),

@@ -29,7 +29,7 @@ async def test_clients_that_hang_up_take_nobody_elses_answer(experiment, tmp_pat
     f07 = experiment("F07", "a third of the clients hangs up at random")
     thousands, found = f07.rounds(short=1, long=100, at_once=25), History()
     wanted = thousands * 1000 if f07.is_long else 300
-    mix = Mix(abandon=0.3, verify=0.05, introspect=0.3, twins=0.02, end=0.02, patience=12)
+    mix = Mix(abandon=0.3, verify=0.05, introspect=0.3, twins=0.02, end=0.02, rest=1.0, sessions=10, patience=12)
     async with installation(tmp_path, made_keys, settings={"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}) as lab:
         credential = (lab.credential.client_id, lab.credential.secret)
         servers = [each.url for each in lab.replicas]
