@@ -69,6 +69,7 @@ def rule_is_appended_before_the_commit() -> None:
     async def number_and_append(self: Any, horizon: int, kept: int) -> None:
         await number(self, horizon, kept)
         if self.numbered:
+            await asyncio.sleep(_MEANWHILE_SECONDS)
             await streams[0].append(Head(self.head.epoch, self.numbered[0].seq - 1), self.numbered, self.head)
 
     Ledger.__init__ = remember

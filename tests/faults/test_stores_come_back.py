@@ -142,9 +142,13 @@ async def one_round(
 
 async def left_for_an_operator(lab: Installation) -> list[Finding]:
     """What the doctor finds that is not as it was before: that the keys are not encrypted is no news."""
-    findings = await examine(patient_of(lab.settings, lab.stores, "an experiment"))
     told = {"keys.encrypted", "sessions.lost_writes", "disks"}
-    return [each for each in findings if each.verdict is not Verdict.GOOD and each.check not in told]
+    deadline = time.monotonic() + PROMISES.recovery
+    while True:  # A verifier that found nobody for a while comes back within that time.
+        findings = await examine(patient_of(lab.settings, lab.stores, "an experiment"))
+        left = [each for each in findings if each.verdict is not Verdict.GOOD and each.check not in told]
+        if not left or time.monotonic() > deadline:
+            return left
 
 
 async def run(
