@@ -189,10 +189,7 @@ class Follower:
         return self._picture.head.seq >= head.seq
 
     async def _reload(self) -> None:
-        picture = Picture(Head("", 0))
-        async for head, rules in self._journal.live():
-            picture.head = head
-            picture.add(rules)
+        picture = await Picture.read(self._journal)
         head = picture.head
         if head.epoch == self._picture.head.epoch and head.seq < self._picture.head.seq:
             return  # While SQL was read, the stream told of more; a picture that went back would revive a revoked token.

@@ -10,6 +10,7 @@ from itertools import takewhile
 from operator import attrgetter
 
 from identity.feed.rules import CHANGED, Head, NumberedRule, known_digest
+from identity.feed.stores import Journal
 from identity.verifier.profile import RuleKind, rule_digest
 from identity.verifier.rule_columns import RuleColumns, split
 
@@ -36,6 +37,15 @@ class Picture:
         """Builds the picture at `head` from rules in ascending order."""
         picture = cls(head)
         picture.add(rules)
+        return picture
+
+    @classmethod
+    async def read(cls, journal: Journal) -> Picture:
+        """Returns the picture of every rule in the journal that still matters; a chunk at a time, so nobody waits for it."""
+        picture = cls(Head("", 0))
+        async for head, rules in journal.live():
+            picture.head = head
+            picture.add(rules)
         return picture
 
     def add(self, rules: Iterable[NumberedRule]) -> None:

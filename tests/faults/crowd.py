@@ -185,6 +185,16 @@ def owner_of(access_token: str) -> tuple[str, str, str]:
     return claims["sub"], claims["client_id"], claims["grant_id"]
 
 
+async def show(verifier: Verifier, held: Held, history: History) -> None:
+    """Shows a service the access token of a session."""
+    began, outcome, detail = time.monotonic(), Outcome.OK, ""
+    try:
+        await verifier.verify(held.access)
+    except VerificationError as error:
+        outcome, detail = Outcome.REFUSED, str(error.code)
+    history.add(Operation(Kind.VERIFY, held.name, "service", began, time.monotonic(), outcome, detail=detail))
+
+
 class Crowd:
     """Workers, each with its own sessions and connections, from `async with` to `finish`."""
 
@@ -236,14 +246,14 @@ class Crowd:
         for held in (each for mine in self.held for each in mine):
             await self._refresh(asker, held)
             for verifier in self._verifiers:
-                await self._verify(verifier, held)
+                await show(verifier, held, self._history)
         await asyncio.sleep(Promises().reach)
         for held in self.ended:
             for server in self._servers:
                 await asker.refresh(server, held.name, held.token)
                 await asker.introspect(server, held.name, held.access, *self._credential)
             for verifier in self._verifiers:
-                await self._verify(verifier, held)
+                await show(verifier, held, self._history)
         await asker.close()
 
     def _require_alive(self) -> None:
@@ -289,21 +299,12 @@ class Crowd:
         """Shows a session's newest access token, or one of a session that is over."""
         for each in (held, *self._choice.choices(self.ended, k=2)) if self.ended else (held,):
             if self._choice.random() < self._mix.verify and self._verifiers:
-                await self._verify(self._choice.choice(self._verifiers), each)
+                await show(self._choice.choice(self._verifiers), each, self._history)
             if self._choice.random() < self._mix.introspect:
                 await asker.introspect(self._server(), each.name, each.access, *self._credential)
         if self.ended and self._choice.random() < self._mix.introspect:
             over = self._choice.choice(self.ended)
             await asker.refresh(self._server(), over.name, over.token)
-
-    async def _verify(self, verifier: Verifier, held: Held) -> None:
-        began = time.monotonic()
-        outcome, detail = Outcome.OK, ""
-        try:
-            await verifier.verify(held.access)
-        except VerificationError as error:
-            outcome, detail = Outcome.REFUSED, str(error.code)
-        self._history.add(Operation(Kind.VERIFY, held.name, "service", began, time.monotonic(), outcome, detail=detail))
 
     def _server(self) -> str:
         return self._choice.choice(self._servers)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from crowd import Asker, Crowd, Held, Mix
+from crowd import Asker, Crowd, Held, Mix, show
 from documented import Shell, commands_of
 from engines import postgresql_tools, postgresql_uri
 from history import Fault, History, Kind, Operation, Outcome
@@ -31,7 +31,7 @@ from identity.keyring.folder import KeyFolder
 from identity.keyring.making import first_keyring
 from identity.store.sql.dump import dump, load
 from identity.store.sql.journal import SqlJournal
-from identity.verifier import VerificationError, Verifier
+from identity.verifier import Verifier
 
 WINDOW, SCOPE = 2.0, "orders:read"
 PROMISES = Promises(window=WINDOW)
@@ -160,15 +160,7 @@ class Site:
                 await self._asker.refresh(replica.url, each.name, each.token)
                 await self._asker.introspect(replica.url, each.name, each.access, *self.credential)
             for verifier in verifiers:
-                await self._present(verifier, each)
-
-    async def _present(self, verifier: Verifier, held: Held) -> None:
-        began, outcome = time.monotonic(), Outcome.OK
-        try:
-            await verifier.verify(held.access)
-        except VerificationError:
-            outcome = Outcome.REFUSED
-        self.found.add(Operation(Kind.VERIFY, held.name, "service", began, time.monotonic(), outcome))
+                await show(verifier, each, self.found)
 
     async def close(self) -> None:
         await self._asker.close()

@@ -21,8 +21,6 @@ from several_valkeys import Cluster, Move, Server
 
 WINDOW = 2.0
 PROMISES = Promises(window=WINDOW)
-"""Whoever waits for news at a node is sent on when the wait is over: so long a follower hears of nothing when the feed's
-slot has moved."""
 LAG_SECONDS = 1.0
 FAILOVER_SECONDS = 15.0
 MOST_ERRORS = 0.001

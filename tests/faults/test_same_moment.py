@@ -8,12 +8,10 @@ import time
 from collections import Counter
 
 import pytest
-from crowd import Asker, Held
+from crowd import Asker, Held, show
 from history import History, Kind, Operation, Outcome
 from invariants import Promises
 from laboratory import PASSWORD, PEOPLE, Installation, installation
-
-from identity.verifier import VerificationError
 
 BATCH = 250
 
@@ -102,7 +100,7 @@ async def test_what_ends_while_it_is_refreshed_is_over(experiment, tmp_path, mad
                 over += await end_in_the_middle(lab, clients, found, choice, f"{rounds}-{number}")
             await asyncio.sleep(Promises().reach)
             for held in over:
-                await look(verifier, held, found)
+                await show(verifier, held, found)
             await clients.close()
             assert not f12.report(found, batch)
 
@@ -155,13 +153,3 @@ async def look_everywhere(lab: Installation, clients: Clients, looker: Asker, fo
         for server in clients.servers:
             await looker.introspect(server, each.name, each.access, lab.credential.client_id, lab.credential.secret)
             await looker.refresh(server, each.name, each.token)
-
-
-async def look(verifier, held: Held, found: History) -> None:
-    began = time.monotonic()
-    outcome = Outcome.OK
-    try:
-        await verifier.verify(held.access)
-    except VerificationError:
-        outcome = Outcome.REFUSED
-    found.add(Operation(Kind.VERIFY, held.name, "service", began, time.monotonic(), outcome))

@@ -20,8 +20,6 @@ from several_valkeys import Sentinels, Server
 WINDOW = 2.0
 UNAVAILABLE_SECONDS = 15.0
 PROMISES = Promises(window=WINDOW)
-"""Whoever waits for news waits at the old primary until that is found to be silent."""
-
 LAG_SECONDS = 1.5
 """What a replica may be behind."""
 SLEEP_SECONDS = 10.0

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from identity.administration.doctor.findings import Found, good, repaired, warning
 from identity.administration.doctor.patient import Patient
 from identity.feed.picture import Picture
-from identity.feed.rules import Head
 from identity.models import AuditEvent
 from identity.tokens.refresh_token import Family
 
@@ -57,21 +56,13 @@ async def _look(patient: Patient) -> tuple[_Unfinished, int]:
             replayed.append(family)
     # Asked again: whoever meets a replay marks the session in Redis first, and ends it in SQL a moment later.
     if replayed:
-        ended, picture = await _ended(patient), await _picture(patient)
+        ended, picture = await _ended(patient), await Picture.read(patient.journal)
         replayed = [each for each in replayed if each.family not in ended and not _is_over(each, picture)]
     return _Unfinished(living, replayed), count
 
 
 async def _ended(patient: Patient) -> set[str]:
     return {each.grant_id for each in await patient.journal.ended_grants_after(0)}
-
-
-async def _picture(patient: Patient) -> Picture:
-    picture = Picture(Head("", 0))
-    async for head, rules in patient.journal.live():
-        picture.head = head
-        picture.add(rules)
-    return picture
 
 
 def _is_over(family: Family, picture: Picture) -> bool:
