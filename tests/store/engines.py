@@ -49,9 +49,12 @@ class SqlServer:
     def take_away(self, url: str) -> None:
         """Makes the database refuse every new connection, and drops the ones PostgreSQL has."""
         if self.name == "sqlite":
-            path = Path(url.partition(":///")[2])
-            path.rename(path.with_suffix(".away"))
-            path.mkdir()
+            # There is always something at the path: whoever opens nothing makes an empty file, and SQLite then deletes
+            # the log of the file that was there before.
+            path, nowhere = Path(url.partition(":///")[2]), self.folder / "nowhere"
+            path.with_suffix(".away").hardlink_to(path)
+            nowhere.symlink_to(self.folder / "missing" / "file")
+            nowhere.replace(path)
             return
         with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
             name = _database_name(url)
@@ -62,8 +65,7 @@ class SqlServer:
         """Undoes `take_away`."""
         if self.name == "sqlite":
             path = Path(url.partition(":///")[2])
-            path.rmdir()
-            path.with_suffix(".away").rename(path)
+            path.with_suffix(".away").replace(path)
             return
         with psycopg.connect(postgresql_uri(), autocommit=True) as connection:
             connection.execute(f"ALTER DATABASE {_database_name(url)} ALLOW_CONNECTIONS true")
