@@ -29,7 +29,7 @@ class Journal(Protocol):
 
     def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
         """Yields every rule that matters to a server, in order and a chunk at a time, each with the head they go up to; at
-        least one chunk, which may be empty."""
+        least one chunk, which may be empty. Raises `StoreConflictError` in the end when another history began meanwhile."""
 
     async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
         """Returns head and the rules with a greater number than `seq`, in order, as of one moment."""

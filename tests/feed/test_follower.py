@@ -14,12 +14,13 @@ from installation import Installation, Replica
 from sqlalchemy import delete, update
 
 from identity.feed.follower import Follower
-from identity.feed.rules import Head, NumberedRule, Rule
+from identity.feed.rules import Head, NumberedRule, Rule, known_digest
 from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import connect
 from identity.store.sql.engine import Database
+from identity.store.sql.journal import SqlJournal
 from identity.verifier.profile import FEED_MAX_AGE, RuleKind, rule_digest
 
 
@@ -102,6 +103,38 @@ async def test_a_follower_starts_with_all_that_was_decided_before(installation: 
     assert follower.require_fresh() is follower.picture
     assert memory.rebuilt == 1
     assert await replica.agrees()
+
+
+class SetBackMeanwhile(SqlJournal):
+    """While it is read, another server finds that the database is a copy from before; so many times."""
+
+    def __init__(self, replica: Replica, times: int) -> None:
+        super().__init__(replica.database)
+        self._replica, self.times = replica, times
+
+    async def live(self) -> AsyncIterator[tuple[Head, list[NumberedRule]]]:
+        async for head, rules in super().live():
+            yield head, rules
+            if self.times:
+                self.times -= 1
+                await self._replica.ledger.begin_epoch(head, head.seq + 1)
+
+
+@pytest.mark.parametrize(("times", "starts"), [(1, True), (2, True), (9, False)])
+async def test_a_follower_that_starts_while_another_begins_an_epoch_reads_again(
+    installation: Installation, replica: Replica, times: int, starts: bool
+) -> None:
+    """F25, I7: of servers that start together on a restored database one notices first. A few times, not for ever."""
+    await replica.revoke(subject(1))
+    other, journal = installation.replica(), SetBackMeanwhile(replica, times)
+    follower = Follower(journal, other.stream, other.ledger, RecordingMemory(), other.high_water)
+    if not starts:
+        with pytest.raises(StoreUnavailableError, match="set back"):
+            await follower.start()
+        return
+    await follower.start()
+    assert follower.require_fresh().head == await replica.journal.head()
+    assert follower.picture.revokes(1, (known_digest(RuleKind.EVERYTHING),))
 
 
 async def test_a_rule_left_unpublished_by_a_dead_process_is_in_force_within_a_second_or_two(

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from identity.feed.rules import CHANGED, EndedGrant, Head, NumberedRule, Rule
-from identity.feed.stores import StoreUnavailableError
+from identity.feed.stores import StoreConflictError, StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.sql.engine import WORK_SECONDS, Database
 from identity.store.sql.removal import remove
@@ -61,7 +61,7 @@ class SqlJournal:
             yield head, rules
         now = await self.head()
         if now.epoch != head.epoch or now.seq < head.seq:
-            raise StoreUnavailableError("The database", "it was set back while its rules were read")
+            raise StoreConflictError("The database", "it was set back while its rules were read")
 
     async def _chunk(self, seq: int, head: Head) -> list[NumberedRule]:
         now = int(time.time())
