@@ -32,7 +32,13 @@ from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
 from identity.store.redis.clock import RedisClock
-from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
+from identity.store.redis.connection import (
+    RedisConnection,
+    UnsuitableRedisError,
+    connect,
+    require_owner,
+    require_suitable,
+)
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
 from identity.store.redis.issued import RedisIssueCounts
@@ -225,7 +231,9 @@ async def _stop(parts: Parts, following: asyncio.Task[None], others: list[asynci
 
 async def require_usable(settings: Settings, stores: Stores) -> None:
     """Raises `ConfigurationError` with one sentence for each store that this server cannot or must not run on."""
-    problems = [problem for problem in (await _sql_problem(settings, stores), await _redis_problem(stores)) if problem]
+    problems = [
+        problem for problem in (await _sql_problem(settings, stores), await _redis_problem(settings, stores)) if problem
+    ]
     if problems:
         raise ConfigurationError(problems)
 
@@ -244,9 +252,11 @@ async def _sql_problem(settings: Settings, stores: Stores) -> str:
     return ""
 
 
-async def _redis_problem(stores: Stores) -> str:
+async def _redis_problem(settings: Settings, stores: Stores) -> str:
     try:
         await require_suitable(stores.redis)
+        if settings.mode == "serve":
+            await require_owner(stores.redis, settings.issuer)
     except UnsuitableRedisError as error:
         return str(error)
     except StoreUnavailableError as error:

@@ -120,6 +120,15 @@ def test_demo_rows_are_refused(prepared):
     assert "demo rows (carol)" in refused.stderr
 
 
+def test_a_redis_of_another_installation_is_refused(prepared):
+    """0019: each would take the other's rules for its own future, and log everybody out."""
+    prepared.serve()
+    refused = prepared.command("serve", IDENTITY_ISSUER="https://other.example.com")
+    assert refused.returncode == 2
+    assert f"another installation, {prepared.environment['IDENTITY_ISSUER']}" in refused.stderr
+    assert len(refused.stderr.strip().splitlines()) == 1
+
+
 async def test_keys_move_into_the_database_and_are_sealed_again_while_people_stay_logged_in(prepared, connect):
     """K02, K05: with commands only; the folder is gone at the end, and so is the first master key."""
     first, second = secrets.token_hex(32), secrets.token_hex(32)

@@ -29,7 +29,7 @@ from identity.store.embedded import find_server_binary
 from identity.tokens.refresh_token import Family, Generation, Step
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
-CAPPED = {"{feed}:head", "{feed}:rules", "{servers}", "{verifiers}", "{verifiers}:said"}
+CAPPED = {"{feed}:head", "{feed}:issuer", "{feed}:rules", "{servers}", "{verifiers}", "{verifiers}:said"}
 """Keys without an end, and why they stay small: two fields; 100,000 rules; those who were heard of lately, 10,000 at most."""
 
 MakeExperiment = Callable[[str, str], Experiment]

@@ -27,6 +27,7 @@ from identity.store.redis.connection import (
     Script,
     UnsuitableRedisError,
     connect,
+    require_owner,
     require_suitable,
 )
 
@@ -406,6 +407,20 @@ async def test_a_redis_that_may_evict_is_refused(mortal: tuple[EmbeddedValkey, R
 
 async def test_a_redis_that_keeps_everything_is_suitable(redis: RedisConnection) -> None:
     await require_suitable(redis)
+
+
+async def test_a_redis_belongs_to_the_installation_that_came_first(redis: RedisConnection) -> None:
+    """Two on one would end each other's sessions for ever; the same one may come as often as it likes, in several processes."""
+    ours, theirs = "https://id.example.com", "https://id.example.org"
+    for _ in range(2):
+        await asyncio.gather(*(require_owner(redis, ours) for _ in range(3)))
+    with pytest.raises(
+        UnsuitableRedisError, match=f"another installation, {ours};.*under a new name, delete"
+    ) as refused:
+        await require_owner(redis, theirs)
+    assert len(str(refused.value).splitlines()) == 1
+    await redis.execute("DEL", "{feed}:issuer")
+    await require_owner(redis, theirs)
 
 
 async def test_suitability_of_a_redis_that_is_away_is_unknown() -> None:

@@ -19,8 +19,12 @@ __all__ = [
     "ServerConnection",
     "UnsuitableRedisError",
     "connect",
+    "require_owner",
     "require_suitable",
 ]
+
+
+_OWNER = "{feed}:issuer"
 
 
 class ServerConnection(RedisConnection):
@@ -99,6 +103,18 @@ async def require_suitable(connection: RedisConnection) -> None:
             raise UnsuitableRedisError(
                 "Redis is a cluster; its address must begin with redis+cluster:// or rediss+cluster://."
             )
+
+
+async def require_owner(connection: RedisConnection, issuer: str) -> None:
+    """Raises `UnsuitableRedisError` where another installation keeps its sessions; a Redis that nobody uses is `issuer`'s from
+    now on. Two would take each other's rules for their own future, and log everybody out again and again (0019)."""
+    await connection.execute("SET", _OWNER, issuer, "NX")
+    owner = await connection.execute("GET", _OWNER)
+    if owner != issuer:
+        raise UnsuitableRedisError(
+            f"Redis holds the sessions of another installation, {owner}; each needs one of its own, or another database "
+            f"number. If this is the same one under a new name, delete the key {_OWNER} there."
+        )
 
 
 class UnsuitableRedisError(Exception):
