@@ -231,11 +231,12 @@ class Crowd:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Waits while the load goes on."""
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-                self._require_alive()
+        """Waits while the load goes on; if it is in vain, the last that was asked is shown."""
+        deadline = time.monotonic() + seconds
+        while not condition():
+            await asyncio.sleep(0.01)
+            self._require_alive()
+            assert time.monotonic() < deadline, "\n".join(map(str, self._history.operations[-20:]))
 
     async def finish(self) -> None:
         """Ends the work, and looks once more at everything: who is logged in can go on, and what ended is accepted nowhere,

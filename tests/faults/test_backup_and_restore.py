@@ -175,8 +175,10 @@ async def site(folder: Path, found: History, choice: random.Random) -> AsyncIter
         for name in (DISABLED, RENEWED):
             await lab.people.create(name, PASSWORD, ["reader"])
         made = Site(lab, found, Shell(folder, lab.environment, postgresql_tools()), choice)
-        yield made
-        await made.close()
+        try:
+            yield made
+        finally:
+            await made.close()
 
 
 async def restore(lost: str, at: Site, backup: Backup) -> float:

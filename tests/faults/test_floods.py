@@ -24,12 +24,13 @@ Ask = Callable[[Wire, int], Awaitable[Answer]]
 
 @contextlib.asynccontextmanager
 async def flood(port: int, ask: Ask, *, width: int = 32, rate: float = 0) -> AsyncIterator[Counter[str]]:
-    """Asks on so many connections, as fast as they are answered or at a rate; counts what is answered."""
+    """Asks on so many connections, as fast as they are answered or at a rate, one after the other; counts what is answered."""
     numbers, answers = itertools.count(), Counter[str]()
 
-    async def work() -> None:
+    async def work(number: int) -> None:
         wire = Wire(f"http://127.0.0.1:{port}")
         try:
+            await asyncio.sleep(number / rate if rate else 0)
             while True:
                 answer = await ask(wire, next(numbers))
                 answers[f"{answer.status} {'told when' if 'retry-after' in answer.headers else ''}".strip()] += 1
@@ -37,7 +38,7 @@ async def flood(port: int, ask: Ask, *, width: int = 32, rate: float = 0) -> Asy
         finally:
             await wire.close()
 
-    tasks = [asyncio.create_task(work()) for _ in range(width)]
+    tasks = [asyncio.create_task(work(number)) for number in range(width)]
     try:
         yield answers
         for task in tasks:
