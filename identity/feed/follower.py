@@ -85,7 +85,8 @@ class Follower:
         `StoreUnavailableError` when that cannot be known."""
         self.require_fresh()
         head = await self._stream.head()
-        if head is None or not await self._reaches(head):
+        # Behind us, it stands for other rules than ours under the same numbers: the stores were set back, and used since.
+        if head is None or head.seq < self._picture.head.seq or not await self._reaches(head):
             await self.confirm_anew()
         return self.require_fresh()
 

@@ -235,7 +235,7 @@ async def test_nothing_revoked_or_issued_before_is_good_after_a_restore(
 async def one_round(lost: str, at: Site, found: History, choice: random.Random, seconds: float) -> float:
     """Returns how long after the servers were ready a service still accepted what was issued before."""
     lab, servers = at.lab, [each.url for each in at.lab.replicas]
-    verifiers, mix = await lab.verifiers(2), Mix(end=0.1, introspect=0.0, pause=0.02, patience=10.0)
+    verifiers, mix = await lab.verifiers(2), Mix(end=0.1, introspect=0.3, pause=0.02, patience=10.0)
     async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=at.credential) as crowd:
         await crowd.until(lambda: len(crowd.ended) >= 2)
         backup = await at.back_up(lab.folder, is_documented=lost == DOCUMENTED)

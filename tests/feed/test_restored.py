@@ -166,3 +166,22 @@ def test_a_mark_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
     mark.raise_to(3)
     assert mark.seq == 3
     assert not list(tmp_path.iterdir())
+
+
+async def test_what_is_ended_on_a_restored_database_is_in_force_before_anybody_noticed(
+    installation: Installation, replica: Replica, tmp_path: Path
+) -> None:
+    """I2, F25: it gets a number that a living server has long passed, so its picture, though it reaches that far, lacks it."""
+    backup = await replica.journal.head()
+    await replica.end("one", "two", "three")
+    other = installation.replica()
+    follower = Follower(other.journal, other.stream, other.ledger, Nobody(), HighWater(tmp_path / "mark"))
+    await follower.start()
+    await restore(replica, backup)
+    await replica.redis.execute("FLUSHALL")
+    await replica.end("four")
+    asking = asyncio.create_task(follower.up_to_date())
+    await asyncio.wait([asking], timeout=0.2)
+    assert not asking.done(), "it does not know yet, and must wait until it does"
+    await follower._confirm()
+    assert (await asking).has_ended("four", ALICE, "web", 0)
