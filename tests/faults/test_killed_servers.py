@@ -17,7 +17,7 @@ from replicas import Replica
 WINDOW = 3.0
 SETTINGS = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
 PLACES = list(itertools.product(REFRESH, (BEFORE, AFTER))) + list(itertools.product(END, (BEFORE, AFTER)))
-BATCH = 36
+BATCH = 2 * len(PLACES)
 """Kills between two reports, so that a long run that is cut off keeps what it has."""
 
 
