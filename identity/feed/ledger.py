@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -18,7 +16,7 @@ log = structlog.get_logger("identity.feed")
 _MORE_ATTEMPTS = 2
 
 _CHUNK = 1000
-"""Rules appended by one script call: bounds how long Redis is busy with one."""
+"""Rules read and appended at once: bounds what they take of memory, and how long Redis is busy with one script."""
 
 _BRIEFLY = 0.001
 
@@ -151,21 +149,22 @@ class Ledger(Generic[C]):
             await self.catch_up()
 
     async def _bring_up(self, told: Head) -> None:
-        decided, rules = await self._journal.after(told.seq)
-        ended = await self._journal.ended_grants_after(told.seq)
-        chunks = [rules[start : start + _CHUNK] for start in range(0, len(rules), _CHUNK)] or [[]]
-        start = 0
-        for index, chunk in enumerate(chunks):
-            reached = decided if index == len(chunks) - 1 else Head(decided.epoch, chunk[-1].seq)
-            end = bisect_right(ended, reached.seq, start, key=attrgetter("seq"))
-            grants = [each.grant_id for each in ended[start:end]]
-            if not await self._stream.append(told, chunk, reached, grants):
+        """A chunk at a time: where Redis was lost, that is everything that is kept."""
+        while True:
+            decided, rules = await self._journal.after(told.seq, _CHUNK)
+            if decided.epoch != told.epoch:
                 return
-            told, start = reached, end
+            reached = Head(decided.epoch, rules[-1].seq) if len(rules) == _CHUNK else decided
+            ended = await self._journal.ended_grants_after(told.seq, up_to=reached.seq)
+            if not await self._stream.append(told, rules, reached, [each.grant_id for each in ended]):
+                return
+            if reached == decided:
+                return
+            told = reached
 
     async def _end_again(self) -> None:
         log.info("everything that ended is ended again: a node of Redis may have lost it")
         seq = 0
-        while ended := await self._journal.ended_grants_after(seq, _CHUNK):
+        while ended := await self._journal.ended_grants_after(seq, limit=_CHUNK):
             await self._stream.end([each.grant_id for each in ended])
             seq = ended[-1].seq

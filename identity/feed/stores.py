@@ -31,10 +31,12 @@ class Journal(Protocol):
         """Yields every rule that matters to a server, in order and a chunk at a time, each with the head they go up to; at
         least one chunk, which may be empty. Raises `StoreConflictError` in the end when another history began meanwhile."""
 
-    async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
-        """Returns head and the rules with a greater number than `seq`, in order, as of one moment."""
+    async def after(self, seq: int, limit: int | None = None) -> tuple[Head, list[NumberedRule]]:
+        """Returns head and the first rules with a greater number than `seq`, in order, as of one moment."""
 
-    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+    async def ended_grants_after(
+        self, seq: int, *, up_to: int | None = None, limit: int | None = None
+    ) -> list[EndedGrant]:
         """Returns the first grants ended by rules after `seq`, in order: what a Redis that stands at `seq` may still believe
         alive."""
 

@@ -13,7 +13,7 @@ from installation import HORIZON, KEPT, Installation, Replica
 from sqlalchemy import delete, update
 
 from identity.feed.ledger import Ledger
-from identity.feed.rules import Head, NumberedRule, Rule
+from identity.feed.rules import EndedGrant, Head, NumberedRule, Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import FeedHead, RevocationRule
 from identity.store.embedded import EmbeddedValkey
@@ -21,6 +21,7 @@ from identity.store.redis.connection import connect
 from identity.store.redis.feed import RedisStream
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
+from identity.store.sql.journal import SqlJournal
 from identity.tokens.refresh_token import Family, Generation, Step
 from identity.verifier.profile import RuleKind
 
@@ -225,6 +226,33 @@ async def test_a_redis_that_lost_everything_is_rebuilt_from_sql(installation: In
     heads = await asyncio.gather(*(installation.replica().ledger.catch_up() for _ in range(3)))
     assert time.monotonic() - started < 10
     assert set(heads) == {await replica.journal.head()}
+    assert await replica.agrees()
+
+
+class MeasuredJournal(SqlJournal):
+    """Notes how many rows were read at once."""
+
+    most = 0
+
+    async def after(self, seq: int, limit: int | None = None) -> tuple[Head, list[NumberedRule]]:
+        head, rules = await super().after(seq, limit)
+        self.most = max(self.most, len(rules))
+        return head, rules
+
+    async def ended_grants_after(
+        self, seq: int, *, up_to: int | None = None, limit: int | None = None
+    ) -> list[EndedGrant]:
+        ended = await super().ended_grants_after(seq, up_to=up_to, limit=limit)
+        self.most = max(self.most, len(ended))
+        return ended
+
+
+async def test_a_rebuild_takes_no_more_memory_where_more_is_kept(installation: Installation, replica: Replica) -> None:
+    """I6: a month's rules are a million; also when their number is just that of whole chunks."""
+    await replica.revoke_unpublished(*(Rule.ending(RuleKind.GRANT, f"grant-{number}") for number in range(3000)))
+    journal = MeasuredJournal(installation.replica().database)
+    await Ledger(changes(replica.database, HORIZON, KEPT), journal, replica.stream).catch_up()
+    assert journal.most == 1000
     assert await replica.agrees()
 
 

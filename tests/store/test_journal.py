@@ -151,7 +151,8 @@ async def test_ended_grants_are_found_by_name_for_a_redis_that_lost_them(databas
     ended = await journal.ended_grants_after(0)
     assert [grant for _, grant in ended] == ["grant-1", "grant-2", "grant-3"]
     assert [grant for _, grant in await journal.ended_grants_after(4)] == ["grant-3"]
-    assert await journal.ended_grants_after(ended[0].seq, 1) == ended[1:2]
+    assert await journal.ended_grants_after(ended[0].seq, limit=1) == ended[1:2]
+    assert await journal.ended_grants_after(0, up_to=ended[1].seq) == ended[:2]
     assert await journal.ended_grants_after(5) == []
 
 

@@ -76,18 +76,22 @@ class SqlJournal:
         async with self._database.read(WORK_SECONDS) as session:
             return [NumberedRule._make(row) for row in await session.execute(query)]
 
-    async def after(self, seq: int) -> tuple[Head, list[NumberedRule]]:
-        """Returns head and the rules with a greater number than `seq`."""
+    async def after(self, seq: int, limit: int | None = None) -> tuple[Head, list[NumberedRule]]:
+        """Returns head and the first rules with a greater number than `seq`."""
         async with self._database.read(WORK_SECONDS) as session:
             head = await read_head(session)
             place = and_(col(RevocationRule.seq) > seq, col(RevocationRule.seq) <= head.seq)
-            return head, [NumberedRule._make(row) for row in await session.execute(_RULES.where(place))]
+            return head, [NumberedRule._make(row) for row in await session.execute(_RULES.where(place).limit(limit))]
 
-    async def ended_grants_after(self, seq: int, limit: int | None = None) -> list[EndedGrant]:
+    async def ended_grants_after(
+        self, seq: int, *, up_to: int | None = None, limit: int | None = None
+    ) -> list[EndedGrant]:
         """Returns the first grants ended by rules after `seq`, in order."""
         query = select(RevocationRule.seq, RevocationRule.value).where(
             col(RevocationRule.seq) > seq, col(RevocationRule.ends), RevocationRule.kind == RuleKind.GRANT
         )
+        if up_to is not None:
+            query = query.where(col(RevocationRule.seq) <= up_to)
         async with self._database.read(WORK_SECONDS) as session:
             rows = await session.execute(query.order_by(col(RevocationRule.seq)).limit(limit))
             return [EndedGrant(*row) for row in rows]
