@@ -17,7 +17,7 @@ from invariants import Promises
 from laboratory import CLIENT, PASSWORD, PEOPLE
 from wire import Answer, Wire
 
-from identity.verifier import VerificationError, Verifier
+from identity.verifier import Credential, VerificationError, Verifier
 
 _LOOK_SECONDS = 0.002
 MERCY_SECONDS = 0.3
@@ -98,10 +98,10 @@ class Asker:
         answer = await self._ask(server, lambda wire: wire.form("/revoke", client_id=CLIENT, token=token))
         return self._note(Kind.END, session, server, began, answer)
 
-    async def introspect(self, server: str, session: str, token: str, name: str, secret: str) -> Operation:
+    async def introspect(self, server: str, session: str, token: str, service: Credential) -> Operation:
         """Asks whether an access token is active, as the service that it is for."""
         began = time.monotonic()
-        fields = {"token": token, "client_id": name, "client_secret": secret}
+        fields = {"token": token, "client_id": service.client_id, "client_secret": service.secret}
         answer = await self._ask(server, lambda wire: wire.form("/introspect", **fields))
         if isinstance(answer, Answer) and answer.status == 200 and not answer.json()["active"]:
             return self._add(Kind.INTROSPECT, session, server, began, Outcome.REFUSED)
@@ -209,7 +209,7 @@ class Crowd:
         *,
         mix: Mix,
         window: float,
-        credential: tuple[str, str],
+        credential: Credential,
         workers: int = 4,
     ) -> None:
         self._history, self._servers, self._verifiers, self._choice = history, list(servers), list(verifiers), choice
@@ -252,7 +252,7 @@ class Crowd:
         for held in self.ended:
             for server in self._servers:
                 await asker.refresh(server, held.name, held.token)
-                await asker.introspect(server, held.name, held.access, *self._credential)
+                await asker.introspect(server, held.name, held.access, self._credential)
             for verifier in self._verifiers:
                 await show(verifier, held, self._history)
         await asker.close()
@@ -302,7 +302,7 @@ class Crowd:
             if self._choice.random() < self._mix.verify and self._verifiers:
                 await show(self._choice.choice(self._verifiers), each, self._history)
             if self._choice.random() < self._mix.introspect:
-                await asker.introspect(self._server(), each.name, each.access, *self._credential)
+                await asker.introspect(self._server(), each.name, each.access, self._credential)
         if self.ended and self._choice.random() < self._mix.introspect:
             over = self._choice.choice(self.ended)
             await asker.refresh(self._server(), over.name, over.token)

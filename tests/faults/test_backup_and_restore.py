@@ -66,10 +66,6 @@ class Site:
         self._url = lab.settings.database_url.get_secret_value()
         self.over: list[Held] = []
 
-    @property
-    def credential(self) -> tuple[str, str]:
-        return self.lab.credential.client_id, self.lab.credential.secret
-
     async def back_up(self, folder: Path, is_documented: bool) -> Backup:
         """By the documented commands, or by another tool."""
         if is_documented:
@@ -158,7 +154,7 @@ class Site:
         for each in held:
             for replica in self.lab.replicas:
                 await self._asker.refresh(replica.url, each.name, each.token)
-                await self._asker.introspect(replica.url, each.name, each.access, *self.credential)
+                await self._asker.introspect(replica.url, each.name, each.access, self.lab.credential)
             for verifier in verifiers:
                 await show(verifier, each, self.found)
 
@@ -236,7 +232,7 @@ async def one_round(lost: str, at: Site, found: History, choice: random.Random, 
     """Returns how long after the servers were ready a service still accepted what was issued before."""
     lab, servers = at.lab, [each.url for each in at.lab.replicas]
     verifiers, mix = await lab.verifiers(2), Mix(end=0.1, introspect=0.3, pause=0.02, patience=10.0)
-    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=at.credential) as crowd:
+    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
         await crowd.until(lambda: len(crowd.ended) >= 2)
         backup = await at.back_up(lab.folder, is_documented=lost == DOCUMENTED)
         ended = len(crowd.ended)

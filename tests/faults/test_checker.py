@@ -176,9 +176,8 @@ async def history_of(troubles: list[Trouble], bug: str, folder, keys, choice) ->
 
 
 async def happen(trouble: Trouble, lab: Installation, verifiers, bug: str, found: History, choice) -> None:
-    credential = (lab.credential.client_id, lab.credential.secret)
     servers = [each.url for each in lab.replicas]
-    settings = {"mix": trouble.mix, "window": trouble.window, "credential": credential}
+    settings = {"mix": trouble.mix, "window": trouble.window, "credential": lab.credential}
     async with Crowd(found, servers, verifiers, choice, **settings, workers=6) as crowd:
         await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 10)
         for _ in range(trouble.kills):

@@ -57,9 +57,9 @@ async def one_round(
     slots: int, cluster: Cluster, lab: Installation, verifiers, found: History, choice: random.Random
 ) -> tuple[int, int]:
     """Returns how many requests were answered while slots moved, and how many of them failed."""
-    servers, credential = [each.url for each in lab.replicas], (lab.credential.client_id, lab.credential.secret)
+    servers = [each.url for each in lab.replicas]
     mix = Mix(end=0.1, pause=0.002)
-    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd:
+    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
         await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 5)
         before = len(found.operations)
         await reshard(slots, cluster, choice)

@@ -107,10 +107,9 @@ async def test_damaged_keys_stop_a_server_that_starts_and_none_that_runs(
         damages = place.damages()
         rounds, found = f18.rounds(short=3, long=4 * len(damages), at_once=len(damages)), History()
         await asyncio.gather(*(each.start() for each in lab.replicas))
-        credential = (lab.credential.client_id, lab.credential.secret)
         servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
         crowd = Crowd(
-            found, servers, verifiers, choice, mix=Mix(verify=1.0, pause=0.02), window=10, credential=credential
+            found, servers, verifiers, choice, mix=Mix(verify=1.0, pause=0.02), window=10, credential=lab.credential
         )
         async with watching(lab) as watch, crowd:
             for number in range(rounds):

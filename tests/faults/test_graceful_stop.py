@@ -41,7 +41,6 @@ async def test_a_server_that_stops_drops_no_request(experiment, tmp_path, made_k
         installation(tmp_path, made_keys, settings=settings) as lab,
         as_operators_start_it(lab, workers) as servers,
     ):
-        credential = (lab.credential.client_id, lab.credential.secret)
         ports = [each.port for each in servers]
         drains: list[float] = []
         async with (
@@ -53,7 +52,7 @@ async def test_a_server_that_stops_drops_no_request(experiment, tmp_path, made_k
                 choice,
                 mix=Mix(pause=0.01, patience=12.0),
                 window=WINDOW,
-                credential=credential,
+                credential=lab.credential,
             ) as crowd,
         ):
             for number in range(rounds):

@@ -31,10 +31,11 @@ async def test_clients_that_hang_up_take_nobody_elses_answer(experiment, tmp_pat
     wanted = thousands * 1000 if f07.is_long else 300
     mix = Mix(abandon=0.3, verify=0.05, introspect=0.3, twins=0.02, end=0.02, rest=1.0, sessions=10, patience=12)
     async with installation(tmp_path, made_keys, settings={"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}) as lab:
-        credential = (lab.credential.client_id, lab.credential.secret)
         servers = [each.url for each in lab.replicas]
         descriptors = [descriptors_of(each.pid) for each in lab.replicas]
-        async with Crowd(found, servers, [], choice, mix=mix, window=WINDOW, credential=credential, workers=8) as crowd:
+        async with Crowd(
+            found, servers, [], choice, mix=mix, window=WINDOW, credential=lab.credential, workers=8
+        ) as crowd:
             began = asyncio.get_running_loop().time()
             async with rude_clients(lab, choice) as rude:
                 await crowd.until(lambda: len(found.operations) >= wanted, 3600)

@@ -22,9 +22,8 @@ BATCH = 2 * len(PLACES)
 
 
 def crowd_of(lab: Installation, found: History, verifiers, choice: random.Random, mix: Mix) -> Crowd:
-    credential = (lab.credential.client_id, lab.credential.secret)
     servers = [each.url for each in lab.replicas]
-    return Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential, workers=6)
+    return Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential, workers=6)
 
 
 async def test_a_server_that_dies_at_any_step_costs_nobody_a_session(experiment, tmp_path, made_keys, choice):
@@ -36,7 +35,7 @@ async def test_a_server_that_dies_at_any_step_costs_nobody_a_session(experiment,
         while kills > 0:
             found, batch = History(), min(kills, BATCH)
             kills -= batch
-            async with crowd_of(lab, found, verifiers, choice, Mix(end=0.2)) as crowd:
+            async with crowd_of(lab, found, verifiers, choice, Mix(end=0.2, pause=0.02)) as crowd:
                 for place in choice.sample(PLACES * 2, batch):
                     await die_at(place, choice.choice(lab.replicas), crowd, found, choice)
                 await crowd.finish()

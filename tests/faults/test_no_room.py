@@ -77,10 +77,9 @@ async def test_a_disk_without_room_refuses_and_heals(experiment, tmp_path, made_
     settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
     with place_for(fault, tmp_path) as disk:
         async with installation(disk, made_keys, count=1, sql="sqlite", settings=settings) as lab:
-            credential = (lab.credential.client_id, lab.credential.secret)
             verifiers, (server,) = await lab.verifiers(1), lab.replicas
             async with Crowd(
-                found, [server.url], verifiers, choice, mix=mix, window=WINDOW, credential=credential
+                found, [server.url], verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential
             ) as crowd:
                 for _ in range(rounds):
                     ended = found.count(Kind.END, outcome=Outcome.OK)

@@ -23,8 +23,8 @@ async def test_a_redis_that_is_full_refuses_writes_and_half_does_none(experiment
     settings = {"IDENTITY_REFRESH_RETRY_WINDOW": str(WINDOW)}
     async with installation(tmp_path, made_keys, settings=settings) as lab:
         servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
-        credential, mix = (lab.credential.client_id, lab.credential.secret), Mix(end=0.02, pause=0.01)
-        async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd:
+        mix = Mix(end=0.02, pause=0.01)
+        async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
             for _ in range(rounds):
                 await refreshes(20, crowd, found)
                 await fill(lab, crowd, found, choice)
@@ -47,8 +47,7 @@ async def fill(lab: Installation, crowd: Crowd, found: History, choice: random.R
         try:
             while time.monotonic() < began + FULL_SECONDS:
                 held = choice.choice([each for mine in crowd.held for each in mine if not each.is_lost])
-                credential = (lab.credential.client_id, lab.credential.secret)
-                await asker.introspect(choice.choice(lab.replicas).url, held.name, held.access, *credential)
+                await asker.introspect(choice.choice(lab.replicas).url, held.name, held.access, lab.credential)
                 await asyncio.sleep(0.1)
         finally:
             redis.config_set("maxmemory", 0)

@@ -55,11 +55,10 @@ async def test_a_slow_redis_holds_nobody_up_for_long(experiment, valkey, tmp_pat
         where = f"redis://127.0.0.1:{port}"
         async with installation(tmp_path, made_keys, redis_url=where, settings=settings) as lab:
             servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
-            credential, mix = (
-                (lab.credential.client_id, lab.credential.secret),
-                Mix(end=0.02, verify=1.0, pause=0.01, patience=Promises().patience),
-            )
-            async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd:
+            mix = Mix(end=0.02, verify=1.0, pause=0.01, patience=Promises().patience)
+            async with Crowd(
+                found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential
+            ) as crowd:
                 await crowd.until(lambda: found.count(Kind.REFRESH, outcome=Outcome.OK) > 30)
                 well = percentile(found, 0.99, Kind.VERIFY)
                 for stage, seconds in (LONG if f05.is_long else SHORT) * rounds:

@@ -20,8 +20,7 @@ MIX = Mix(steal=0, end=0.02, rest=1.0, sessions=10)
 async def with_crowd(lab: Installation, servers: list[str], mix: Mix, refreshes: int, choice: random.Random) -> History:
     """What a crowd does through these servers until so many refreshes are known."""
     found = History()
-    credential = (lab.credential.client_id, lab.credential.secret)
-    async with Crowd(found, servers, [], choice, mix=mix, window=10, credential=credential) as crowd:
+    async with Crowd(found, servers, [], choice, mix=mix, window=10, credential=lab.credential) as crowd:
         await crowd.until(lambda: found.count(Kind.REFRESH) >= refreshes, 600)
         await crowd.finish()
     return found

@@ -151,5 +151,5 @@ async def look_everywhere(lab: Installation, clients: Clients, looker: Asker, fo
     """The checker knows what may come of it."""
     for each in forms[-2:]:
         for server in clients.servers:
-            await looker.introspect(server, each.name, each.access, lab.credential.client_id, lab.credential.secret)
+            await looker.introspect(server, each.name, each.access, lab.credential)
             await looker.refresh(server, each.name, each.token)

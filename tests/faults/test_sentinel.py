@@ -50,9 +50,9 @@ async def test_a_replica_that_takes_over_undoes_no_end_and_forks_no_session(
 
 
 async def one_round(is_long: bool, sentinels: Sentinels, lab: Installation, verifiers, found: History, choice) -> None:
-    servers, credential = [each.url for each in lab.replicas], (lab.credential.client_id, lab.credential.secret)
+    servers = [each.url for each in lab.replicas]
     mix = Mix(end=0.1, pause=0.005)
-    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd:
+    async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
         await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 5)
         await whole(sentinels)
         await asyncio.sleep(choice.uniform(0, 0.3))

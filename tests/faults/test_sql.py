@@ -48,8 +48,7 @@ async def crowd_in(
             }
         await asyncio.gather(*(each.start(**changed) for each in lab.replicas))
         servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
-        credential = (lab.credential.client_id, lab.credential.secret)
-        async with Crowd(found, servers, verifiers, choice, mix=MIX, window=WINDOW, credential=credential) as crowd:
+        async with Crowd(found, servers, verifiers, choice, mix=MIX, window=WINDOW, credential=lab.credential) as crowd:
             await crowd.until(lambda: len(crowd.ended) > 2)
             yield lab, tables, crowd, role
 

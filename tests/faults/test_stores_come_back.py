@@ -112,12 +112,11 @@ async def one_round(
 ) -> str:
     """Breaks and mends; returns what readiness did."""
     hands = Hands(lab, how)
-    credential = (lab.credential.client_id, lab.credential.secret)
     servers, verifiers = [each.url for each in lab.replicas], await lab.verifiers(2)
     mix = Mix(end=0.1, pause=0.02, patience=10.0)
     async with (
         watching(lab) as watch,
-        Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=credential) as crowd,
+        Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd,
     ):
         await crowd.until(lambda: len(crowd.ended) >= 3)
         hands.snapshot, taken_at = await lab.valkey.take_snapshot(), time.monotonic()
