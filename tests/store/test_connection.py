@@ -423,6 +423,14 @@ async def test_a_redis_belongs_to_the_installation_that_came_first(redis: RedisC
     await require_owner(redis, theirs)
 
 
+async def test_a_redis_without_memory_still_says_whose_it_is(mortal: tuple[EmbeddedValkey, RedisConnection]) -> None:
+    """F06: a server that starts on it publishes keys, at least."""
+    _, redis = mortal
+    await require_owner(redis, "https://id.example.com")
+    await redis.execute("CONFIG", "SET", "maxmemory", "1")
+    await require_owner(redis, "https://id.example.com")
+
+
 async def test_suitability_of_a_redis_that_is_away_is_unknown() -> None:
     """I5"""
     redis = connect("unix:///nonexistent/valkey.sock")

@@ -108,8 +108,12 @@ async def require_suitable(connection: RedisConnection) -> None:
 async def require_owner(connection: RedisConnection, issuer: str) -> None:
     """Raises `UnsuitableRedisError` where another installation keeps its sessions; a Redis that nobody uses is `issuer`'s from
     now on. Two would take each other's rules for their own future, and log everybody out again and again (0019)."""
-    await connection.execute("SET", _OWNER, issuer, "NX")
-    owner = await connection.execute("GET", _OWNER)
+    owner = await connection.execute(
+        "GET", _OWNER
+    )  # First: a Redis without memory takes nothing, and a server starts on it.
+    if owner is None:
+        await connection.execute("SET", _OWNER, issuer, "NX")
+        owner = await connection.execute("GET", _OWNER)
     if owner != issuer:
         raise UnsuitableRedisError(
             f"Redis holds the sessions of another installation, {owner}; each needs one of its own, or another database "
