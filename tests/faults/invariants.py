@@ -148,7 +148,9 @@ class Checker:
                 if each.ended - first > self._promises.window:
                     self.late_retries += 1
                 else:
-                    yield Violation("I4", each.ended, f"a living session was refused: {each.detail}", each)
+                    age = each.began - operations[0].ended
+                    what = f"a living session of {age:.1f} s was refused: {each.detail}"
+                    yield Violation("I4", each.ended, what, each)
 
     def _end_began(self, operations: list[Operation]) -> float:
         """The moment at which somebody first asked for the end of the session; without a retry window, whoever presented a

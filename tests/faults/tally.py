@@ -102,6 +102,8 @@ class Experiment:
             )
         )
         print(outcomes(history))
+        if checker.violations:
+            print("\n".join(f"  {each.name}: {each.began:.3f} to {each.ended:.3f}" for each in history.faults))
         for each in checker.violations[:10]:
             print(f"  {each.invariant} at {each.moment:.3f}: {each.what} ({each.operation})")
         return checker.violations
