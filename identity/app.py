@@ -231,10 +231,8 @@ async def _stop(parts: Parts, following: asyncio.Task[None], others: list[asynci
 
 async def require_usable(settings: Settings, stores: Stores) -> None:
     """Raises `ConfigurationError` with one sentence for each store that this server cannot or must not run on."""
-    problems = [
-        problem for problem in (await _sql_problem(settings, stores), await _redis_problem(settings, stores)) if problem
-    ]
-    if problems:
+    found = (await _sql_problem(settings, stores), await _redis_problem(settings, stores))
+    if problems := [problem for problem in found if problem]:
         raise ConfigurationError(problems)
 
 

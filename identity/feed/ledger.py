@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Generic, Protocol, TypeVar
 
 import structlog
 
 from identity.feed.rules import Head, NumberedRule
-from identity.feed.stores import Journal, StoreConflictError, Stream
+from identity.feed.stores import Journal, Stream, until_undisturbed
 
 log = structlog.get_logger("identity.feed")
-
-_MORE_ATTEMPTS = 2
 
 _CHUNK = 1000
 """Rules read and appended at once: bounds what they take of memory, and how long Redis is busy with one script."""
@@ -82,10 +80,7 @@ class Ledger(Generic[C]):
         """Returns what `act` returns, done in a change. If the store undid that because of somebody else's, it is done again,
         twice at most: so `act` must do nothing but in its change, and with rows it makes itself, for one that was written
         once counts as written."""
-        for _ in range(_MORE_ATTEMPTS):
-            with suppress(StoreConflictError):
-                return await self._perform(act)
-        return await self._perform(act)
+        return await until_undisturbed(lambda: self._perform(act))
 
     async def _perform(self, act: Callable[[C], Awaitable[T]]) -> T:
         async with self.change() as change:
@@ -156,9 +151,8 @@ class Ledger(Generic[C]):
                 return
             reached = Head(decided.epoch, rules[-1].seq) if len(rules) == _CHUNK else decided
             ended = await self._journal.ended_grants_after(told.seq, up_to=reached.seq)
-            if not await self._stream.append(told, rules, reached, [each.grant_id for each in ended]):
-                return
-            if reached == decided:
+            is_appended = await self._stream.append(told, rules, reached, [each.grant_id for each in ended])
+            if not is_appended or reached == decided:
                 return
             told = reached
 

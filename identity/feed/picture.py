@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import takewhile
 from operator import attrgetter
 
 from identity.feed.rules import CHANGED, Head, NumberedRule, known_digest
-from identity.feed.stores import Journal, StoreConflictError
+from identity.feed.stores import Journal, until_undisturbed
 from identity.verifier.profile import RuleKind, rule_digest
 from identity.verifier.rule_columns import RuleColumns, split
 
 _ENDED_BY_DIGEST = frozenset({RuleKind.SUBJECT, RuleKind.CLIENT, RuleKind.EVERYTHING})
 _ENDS = 0x80
-_MORE_ATTEMPTS = 2
 
 
 @dataclass(slots=True)
@@ -45,10 +43,7 @@ class Picture:
     async def read(cls, journal: Journal) -> Picture:
         """Returns the picture of every rule in the journal that still matters; a chunk at a time, so nobody waits for it. Of
         several servers that start on a restored database one begins another history, while the rest read: they read again."""
-        for _ in range(_MORE_ATTEMPTS):
-            with suppress(StoreConflictError):
-                return await cls._read(journal)
-        return await cls._read(journal)
+        return await until_undisturbed(lambda: cls._read(journal))
 
     @classmethod
     async def _read(cls, journal: Journal) -> Picture:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVar
 
 from identity.feed.rules import EndedGrant, Head, NumberedRule
+
+T = TypeVar("T")
+
+_MORE_ATTEMPTS = 2
 
 
 class StoreUnavailableError(Exception):
@@ -17,8 +22,16 @@ class StoreUnavailableError(Exception):
 
 
 class StoreConflictError(StoreUnavailableError):
-    """The store undid a whole transaction because of somebody else's. Nothing of it happened: if everything it does is in it,
-    it may be done again at once."""
+    """The store undid a whole transaction because of somebody else's, or what was read is of no use because of it. Nothing
+    happened: if everything it does is in it, it may be done again at once."""
+
+
+async def until_undisturbed(work: Callable[[], Awaitable[T]]) -> T:
+    """Returns what `work` returns. If it meets a `StoreConflictError` it is done again, twice at most; the third is raised."""
+    for _ in range(_MORE_ATTEMPTS):
+        with suppress(StoreConflictError):
+            return await work()
+    return await work()
 
 
 class Journal(Protocol):

@@ -21,9 +21,9 @@ from served import is_served
 from identity.administration.doctor.examination import examine
 from identity.administration.doctor.findings import Finding, Verdict
 from identity.cli.doctor import patient_of
+from identity.verifier.profile import FEED_MAX_WAIT
 
 WINDOW = 2.0
-POLL_SECONDS = 25.0
 PROMISES = Promises(window=WINDOW)
 CLOSED = frozenset({Kind.LOGIN, Kind.REFRESH, Kind.END, Kind.INTROSPECT})
 RED_SECONDS = 2.0
@@ -143,7 +143,7 @@ async def one_round(
 async def left_for_an_operator(lab: Installation) -> list[Finding]:
     """What the doctor finds that is not as it was before: that the keys are not encrypted is no news."""
     told = {"keys.encrypted", "sessions.lost_writes", "disks"}
-    deadline = time.monotonic() + POLL_SECONDS
+    deadline = time.monotonic() + FEED_MAX_WAIT
     while True:  # What verifiers had reported was set back with Redis: each reports again when its poll ends.
         findings = await examine(patient_of(lab.settings, lab.stores, "an experiment"))
         left = [each for each in findings if each.verdict is not Verdict.GOOD and each.check not in told]

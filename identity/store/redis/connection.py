@@ -23,8 +23,8 @@ __all__ = [
     "require_suitable",
 ]
 
-
 _OWNER = "{feed}:issuer"
+"""Whose sessions this Redis holds."""
 
 
 class ServerConnection(RedisConnection):
@@ -108,9 +108,8 @@ async def require_suitable(connection: RedisConnection) -> None:
 async def require_owner(connection: RedisConnection, issuer: str) -> None:
     """Raises `UnsuitableRedisError` where another installation keeps its sessions; a Redis that nobody uses is `issuer`'s from
     now on. Two would take each other's rules for their own future, and log everybody out again and again (0019)."""
-    owner = await connection.execute(
-        "GET", _OWNER
-    )  # First: a Redis without memory takes nothing, and a server starts on it.
+    # Asked first: a Redis without memory takes nothing, and a server starts on it.
+    owner = await connection.execute("GET", _OWNER)
     if owner is None:
         await connection.execute("SET", _OWNER, issuer, "NX")
         owner = await connection.execute("GET", _OWNER)
