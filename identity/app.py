@@ -165,7 +165,7 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
     sessions = Sessions(stores.ledger, stores.families)
     grants = (
         PasswordGrant(login, registry, stores.families, keys, settings.refresh_absolute_lifetime),
-        RefreshTokenGrant(registry, stores.families, sessions, stores.journal, keys, audit),
+        RefreshTokenGrant(registry, stores.families, sessions, stores.journal, follower, keys, audit),
         ClientCredentialsGrant(registry),
         ApiKeyGrant(registry, uses),
     )

@@ -12,6 +12,7 @@ import resource
 from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
 
 HEAD_SECONDS = 8.0
 """How long the head of a request may take to arrive, from the first byte; on a new connection, from its beginning."""
@@ -47,6 +48,13 @@ def connection_limit() -> int:
     return _MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft) - _OTHER_DESCRIPTORS)
 
 
+class SharedState(ServerState):
+    """What all connections of a server know."""
+
+    is_stopping = False
+    """A connection that is made from now on is the last from its client, and says so with its first answer."""
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's HTTP protocol with an end to everything: time, size, requests ahead, connections.
 
@@ -56,6 +64,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _waiting: ClassVar[dict[GuardedProtocol, None]] = {}
     """Of the one server in this process: connections that wait for a request, the one that waits longest first."""
 
+    server_state: SharedState
     _late: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _in_head = False
@@ -70,6 +79,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Makes room if there is none, then waits for the first request."""
         super().connection_made(transport)
+        if self.server_state.is_stopping:
+            self.shutdown()
         if len(self.connections) > connection_limit():
             idle = next(iter(self._waiting), self)
             self._waiting.pop(idle, None)

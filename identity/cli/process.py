@@ -8,16 +8,17 @@ import logging
 import os
 import resource
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.config import STARTUP_FAILURE
 
 from identity.accounts.passwords import Passwords
 from identity.app import Stores, create_app, require_usable
 from identity.cli.connections import REST_SECONDS, GuardedProtocol
+from identity.cli.serving import Server, Workers
 from identity.installed_keys import load_installed_keys, require_newest
 from identity.keyring.live import LoadedKeys
 from identity.settings import ConfigurationError, Settings, load_settings
@@ -69,21 +70,14 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
     if workers == 1:
         app = create_app(settings, keys)
         _settle_memory()
-        uvicorn.run(app, **options)
+        server = Server(uvicorn.Config(app, **options))
+        with suppress(KeyboardInterrupt):
+            server.run()
+        if not server.started:
+            sys.exit(STARTUP_FAILURE)
     else:
         config = uvicorn.Config("identity.cli.process:app_of_environment", factory=True, workers=workers, **options)
         Workers(config, sockets=[config.bind_socket()]).run()
-
-
-class Workers(Multiprocess):
-    """uvicorn's parent of workers, which would keep the listening socket until the last of them has ended: whoever connects
-    meanwhile would be taken for admitted, wait for nobody, and be cut off in the end."""
-
-    def terminate_all(self) -> None:
-        """Lets go of the socket, and tells the workers to stop; each has its own copy."""
-        for each in self.sockets:
-            each.close()
-        super().terminate_all()
 
 
 def app_of_environment() -> FastAPI:

@@ -83,10 +83,11 @@ class Follower:
     async def up_to_date(self) -> Picture:
         """Returns the picture with every rule that any server has said is in force (F12), by one look at Redis's head. Raises
         `StoreUnavailableError` when that cannot be known."""
-        self.require_fresh()
+        known = self.require_fresh().head.seq
         head = await self._stream.head()
         # Behind us, it stands for other rules than ours under the same numbers: the stores were set back, and used since.
-        if head is None or head.seq < self._picture.head.seq or not await self._reaches(head):
+        # (Not behind what was read meanwhile: rules may overtake the answer.)
+        if head is None or head.seq < known or not await self._reaches(head):
             await self.confirm_anew()
         return self.require_fresh()
 

@@ -25,7 +25,8 @@ _BEFORE_ALL = -1
 
 @dataclass(frozen=True, slots=True)
 class Introspection:
-    """Answers from memory: the keys, and the picture of the feed. Neither SQL nor Redis is asked, so it may be asked often.
+    """Answers from memory: the keys, and the picture of the feed. Redis is asked for its head alone, SQL for nothing, so it
+    may be asked often.
 
     A resource learns about tokens that are for itself, and nothing about others (A56). A refresh token is for this server,
     so it is not active for any resource.

@@ -13,8 +13,22 @@ import uvicorn
 
 from identity.cli import connections
 from identity.cli.connections import GuardedProtocol
+from identity.cli.serving import Server
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class AtTheDoor(Server):
+    """To which clients come at the last moment: the event loop has taken in all there were, and shuts the door next."""
+
+    expected = 0
+    late: list[socket.socket]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.late = [socket.create_connection(self.servers[0].sockets[0].getsockname()) for _ in range(self.expected)]
+        for each in self.late:
+            each.sendall(GET)
+        await super().shutdown(sockets)
 
 
 @dataclass
@@ -22,7 +36,7 @@ class Site:
     """An application under the protocol: answers with the path, once it may."""
 
     port: int
-    server: uvicorn.Server
+    server: AtTheDoor
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
     body: bytes = b""
@@ -56,7 +70,7 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
         log_config=None,
         access_log=False,
     )
-    made.server = uvicorn.Server(config)
+    made.server = AtTheDoor(config)
     made.may_answer.set()
     serving = asyncio.create_task(made.server.serve(sockets=[listening]))
     yield made
@@ -260,3 +274,20 @@ async def test_a_request_that_crosses_the_stop_is_answered(site: Site) -> None:
             answer = await rest_of(answers)
             assert b" 200 " in answer
             assert b"connection: close" in answer
+
+
+async def test_whoever_waits_at_the_door_when_it_shuts_is_answered(site: Site) -> None:
+    """F27: the kernel took them in, and their requests; they are told that this connection ends."""
+    site.server.expected = 20
+    site.server.should_exit = True
+    async with asyncio.timeout(5):
+        while not hasattr(site.server, "late"):
+            await asyncio.sleep(0.01)
+    for each in site.server.late:
+        reader, writer = await asyncio.open_connection(sock=each)
+        answer = await rest_of(reader)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"connection: close" in answer
+        writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", site.port)

@@ -84,7 +84,6 @@ class FairBalancer:
             try:
                 return await self._exchange(server, streams, request)
             except _BROKEN as error:
-                streams[1].close()
                 self.dropped.append(f"{server} {request[:40]!r}: {error!r}")
                 return b""
         return b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n"
@@ -96,10 +95,8 @@ class FairBalancer:
             try:
                 return await self._exchange(server, streams, request)
             except ConnectionError:
-                streams[1].close()
                 self.rested += 1
             except asyncio.IncompleteReadError as error:
-                streams[1].close()
                 if error.partial:
                     self.dropped.append(f"{server} {request[:40]!r}: half an answer")
                     return b""
@@ -107,26 +104,38 @@ class FairBalancer:
         return b""
 
     async def _exchange(self, server: int, streams: Streams, request: bytes) -> bytes:
-        streams[1].write(request)
-        answer = await _message(streams[0])
-        self.answered += 1
-        if _LAST.search(answer.partition(b"\r\n\r\n")[0]):
-            streams[1].close()
-        else:
-            self._kept[server].append(streams)
-        return answer
+        """Keeps the connection if it may be used again, and closes it otherwise, whatever happens."""
+        reader, writer = streams
+        is_kept = False
+        try:
+            writer.write(request)
+            answer = await _message(reader)
+            self.answered += 1
+            is_kept = not _LAST.search(answer.partition(b"\r\n\r\n")[0])
+            if is_kept:
+                self._kept[server].append(streams)
+            return answer
+        finally:
+            if not is_kept:
+                writer.close()
 
     async def _look(self, server: int) -> None:
         while True:
             status = b""
             with suppress(TimeoutError, *_BROKEN):
                 async with asyncio.timeout(1):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", server)
-                    writer.write(_PROBE)
-                    status = (await _message(reader))[:12]
-                    writer.close()
+                    status = (await _probed(server))[:12]
             (self._well.add if status == b"HTTP/1.1 200" else self._well.discard)(server)
             await asyncio.sleep(0.1)
+
+
+async def _probed(server: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server)
+    try:
+        writer.write(_PROBE)
+        return await _message(reader)
+    finally:
+        writer.close()
 
 
 async def _message(reader: asyncio.StreamReader) -> bytes:

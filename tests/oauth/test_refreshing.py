@@ -215,6 +215,19 @@ async def test_a_disabled_client_cannot_refresh_even_when_enabled_again(issuer: 
     assert refusal(await issuer.refresh(first)) == OVER
 
 
+@pytest.mark.parametrize("end", ["disable", "set_password", "end_sessions"])
+async def test_the_sessions_of_a_person_are_over_once_that_was_acknowledged(issuer: Issuer, end: str) -> None:
+    """F12, I2: also at a server that did not read the rule yet; only the rule says so, the families stay where they are."""
+    password = "another password"
+    await issuer.people.set_password("bob", password)
+    for _ in range(10):
+        await issuer.settled()
+        first = granted(await issuer.login("bob", password))["refresh_token"]
+        await getattr(issuer.people, end)("bob", *([password] if end == "set_password" else []))
+        assert refusal(await issuer.refresh(first)) == OVER
+        await issuer.people.enable("bob")
+
+
 async def test_a_changed_password_ends_the_sessions_that_began_with_the_old_one(issuer: Issuer) -> None:
     """A48, U03."""
     first = await begin(issuer)

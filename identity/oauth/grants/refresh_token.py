@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
+from identity.feed.follower import Follower
+from identity.feed.picture import Picture
 from identity.feed.stores import Journal
 from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent
@@ -34,6 +37,7 @@ class RefreshTokenGrant:
     families: Families
     sessions: Sessions
     journal: Journal
+    follower: Follower
     keys: LiveKeys
     audit: Audit
     name: str = "refresh_token"
@@ -48,17 +52,22 @@ class RefreshTokenGrant:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
             raise _refused("issued to another client", family)
-        if asked.picture.has_ended(family.family, family.subject, family.client_id, family.revision):
-            raise _refused("ended", family)
+        _require_alive(family, asked.picture)
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)
         person, resource = await self._person(family), await self._resource(family)
         permitted = tuple(scope for scope in scopes if scope in asked.client.scopes)
         return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, person), resource, person)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
-        """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor."""
+        """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor.
+
+        With it goes the question of what ended up to now: an operator may have been told that a person's sessions are over,
+        while this server is a moment behind (I2)."""
         rotates, signer = asked.client.rotates_refresh_tokens, self.keys.now.signer
-        step = await self.families.step(prepared.generation, rotates, signer.kid)
+        step, picture = await asyncio.gather(
+            self.families.step(prepared.generation, rotates, signer.kid), self.follower.up_to_date()
+        )
+        _require_alive(prepared.family, picture)
         if step is Step.AHEAD:
             step = await self._fast_forward(asked, prepared, signer.kid)
         if step is Step.REPLAYED:
@@ -92,6 +101,11 @@ class RefreshTokenGrant:
         if resource is None:
             raise _refused("resource removed", family)
         return resource
+
+
+def _require_alive(family: Family, picture: Picture) -> None:
+    if picture.has_ended(family.family, family.subject, family.client_id, family.revision):
+        raise _refused("ended", family)
 
 
 def _refused(detail: str, family: Family | None = None) -> InvalidGrant:

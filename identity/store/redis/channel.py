@@ -69,17 +69,20 @@ class Channel:
         self._probed_at = float("-inf")
 
     def send(self, command: Command, *, first: bool = False) -> asyncio.Future[Any]:
-        """Returns what will hold the answer; `first` makes the command go out before all that wait."""
+        """Returns what will hold the answer; `first` makes the command, a question, go out before all that wait, and once for
+        all who ask it before it is sent."""
         if self._is_silent:
             self._probe_in_time()
             raise StoreUnavailableError("Redis", "it does not answer")
+        if first and self._waiting and self._waiting[0][0] == command:
+            return asyncio.shield(self._waiting[0][1])
         if not first and len(self._waiting) >= _MAX_WAITING:
             raise StoreUnavailableError("Redis", "too many commands are waiting")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.insert(0 if first else len(self._waiting), (command, answer))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
-        return answer
+        return asyncio.shield(answer) if first else answer
 
     async def close(self) -> None:
         """Closes the connection; whoever waits for an answer is told that none will come."""

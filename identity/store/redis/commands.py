@@ -47,7 +47,8 @@ class RedisConnection(ABC):
 
     @abstractmethod
     async def execute_next(self, *command: Any) -> Any:
-        """Returns Redis's answer to a command that goes out before all that wait. For what every request depends on."""
+        """Returns Redis's answer to a question that goes out before all that wait, once for all who ask it before it is sent.
+        For what every request depends on."""
 
     async def run(self, script: Script, keys: Sequence[str], *arguments: Any) -> Any:
         """Returns the answer of a script; a Redis that was restarted, and forgot it, is given it again."""
