@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -46,7 +47,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="identity-benchmarks-") as folder, IdentityServer(Path(folder)) as identity:
         for name in groups:
             if name in wanted:
-                rows += _measured(name, lambda group=groups[name]: group(identity, options.rounds, options.seconds))
+                rows += _measured(name, partial(groups[name], identity, options.rounds, options.seconds))
         if "profile" in wanted:
             print("... profile", file=sys.stderr, flush=True)
             profile = hotspots.show(identity)

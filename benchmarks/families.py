@@ -1,24 +1,23 @@
 """Measures what a session costs in Redis: its bytes, young and old, and a refresh among very many against among few.
 
-Families are written as a login writes them (the record of `RedisFamilies`), by pipelines instead of by logins.
+Families are written as a login writes them (by `RedisFamilies`), without the logins.
 """
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import time
 
 from benchmarks.identity_server import REFRESH, IdentityServer
 from benchmarks.processes import put_load
 from benchmarks.rounds import Ratio
 from benchmarks.table import Row, Target, plain_bytes, times
 from identity.app import Stores
-from identity.store.redis.families import _pack, family_key
+from identity.store.redis.families import family_key
 from identity.tokens.refresh_token import Family, Generation, Step, new_family, write_token
 
 _FEW = 1000
-_BATCH = 10_000
+_BATCH = 2_000
 _USED = 30_000
 """Taken in turn, these are more than a server process remembers: every refresh meets a family it has to read first, as it
 would where a million people refresh every ten minutes."""
@@ -52,11 +51,13 @@ def measure(identity: IdentityServer, rounds: int, seconds: float, families: int
 async def _record_sizes(identity: IdentityServer, stores: Stores) -> tuple[list[int], list[int]]:
     """Bytes of some records when new and when refreshed many times; the window is left out of it by going forward."""
     families = await identity.new_families(stores, _SAMPLE)
-    for family in families:
-        await stores.families.begin(family)
+    await identity.begin(stores, families)
     young = [await _size(stores, family) for family in families]
     for number in range(_GENERATIONS):
-        steps = [stores.families.step(Generation(family.family, number), rotates=True) for family in families]
+        steps = [
+            stores.families.step(Generation(each.family, number), rotates=True, kid=identity.keys.signer.kid)
+            for each in families
+        ]
         if set(await asyncio.gather(*steps)) != {Step.ADVANCED}:
             raise RuntimeError("a family did not advance")
     return young, [await _size(stores, family) for family in families]
@@ -70,16 +71,13 @@ async def _fill(identity: IdentityServer, stores: Stores, present: int, wanted: 
     """Adds families until there are `wanted`; returns the bytes each took, and refresh tokens of some of them."""
     tokens: list[str] = []
     (model,) = await identity.new_families(stores, 1)
-    before, now = await _used(stores), int(time.time() * 1000)
-    ends = now + identity.settings.refresh_idle_lifetime * 1000
+    before = await _used(stores)
     for start in range(present, wanted, _BATCH):
-        pipeline = stores.redis._redis.pipeline(transaction=False)
-        for _ in range(min(_BATCH, wanted - start)):
-            family = dataclasses.replace(model, family=new_family(identity.keys.authenticator))
-            if len(tokens) < _USED:
-                tokens.append(write_token(identity.keys.authenticator, Generation(family.family, 0)))
-            pipeline.set(family_key(family.family), _pack(family, now), pxat=ends)
-        await pipeline.execute()
+        names = [new_family(identity.keys.authenticator) for _ in range(min(_BATCH, wanted - start))]
+        tokens += [
+            write_token(identity.keys.authenticator, Generation(name, 0)) for name in names[: _USED - len(tokens)]
+        ]
+        await identity.begin(stores, [dataclasses.replace(model, family=name) for name in names])
     return (await _used(stores) - before) / (wanted - present), tokens
 
 

@@ -20,7 +20,7 @@ _SECONDS = 8
 _PER_SECOND = 60
 """Often enough for shares to a percent; at 400 the server stands still most of the time."""
 
-_PLACES = (
+_PLACES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("RSA signature", ("_rust.abi3",)),
     ("argon2", ("_argon2",)),
     ("garbage collection", ("gc_collect_main",)),

@@ -7,7 +7,7 @@ import base64
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -101,10 +101,14 @@ class IdentityServer:
         async def make(stores: Stores) -> list[str]:
             families = await self.new_families(stores, count)
             for start in range(0, count, 500):
-                await asyncio.gather(*map(stores.families.begin, families[start : start + 500]))
+                await self.begin(stores, families[start : start + 500])
             return [write_token(self.keys.authenticator, Generation(family.family, 0)) for family in families]
 
         return self.with_stores(make)
+
+    async def begin(self, stores: Stores, families: Sequence[Family]) -> None:
+        """Stores these sessions; a few thousand at a time may be on their way."""
+        await asyncio.gather(*(stores.families.begin(family, self.keys.signer.kid) for family in families))
 
     async def new_families(self, stores: Stores, count: int) -> list[Family]:
         """Returns what `count` logins of alice would be granted; nothing is stored."""

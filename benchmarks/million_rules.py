@@ -155,7 +155,7 @@ class Issuer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers."""
-        body, url = b'{"keys":[]}', f"http://{_HOST}:{self.server.server_address[1]}"
+        body, url = b'{"keys":[]}', f"http://{self.headers['host']}"
         if self.path.startswith("/.well-known/oauth"):
             names = {"jwks_uri": url + "/jwks", "revocation_feed_endpoint": url + "/feed"}
             body = json.dumps({"issuer": url, **names}).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from benchmarks.identity_server import IdentityServer
+from identity.app import Stores
 from identity.feed.rules import Head
 from identity.keyring.signers import Signer
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
@@ -14,10 +15,10 @@ from identity.tokens.refresh_token import Family
 def access_tokens(identity: IdentityServer, count: int) -> list[str]:
     """Returns `count` different tokens of alice for the resource `orders`, newer than every rule of the feed."""
 
-    async def prepare(stores: object) -> tuple[list[Family], Head]:
-        return await identity.new_families(stores, 1), await stores.journal.head()  # type: ignore[attr-defined]
+    async def prepare(stores: Stores) -> tuple[list[Family], Head]:
+        return await identity.new_families(stores, 1), await stores.journal.head()
 
-    (family, *_), head = identity.with_stores(prepare)  # type: ignore[arg-type]
+    (family, *_), head = identity.with_stores(prepare)
     signer: Signer = identity.keys.signer
     mint = AccessTokenMint(identity.issuer, identity.settings.access_token_lifetime)
     grant = AccessTokenGrant(
