@@ -13,7 +13,7 @@ from benchmarks.processes import put_load
 from benchmarks.rounds import Ratio
 from benchmarks.table import Row, Target, plain_bytes, times
 from identity.app import Stores
-from identity.store.redis.families import family_key
+from identity.store.redis.keys import family_key
 from identity.tokens.refresh_token import Family, Generation, Step, new_family, write_token
 
 _FEW = 1000

@@ -18,7 +18,7 @@ OURS: dict[str, set[str]] = {
     "identity.testing": {"identity.verifier"},
     "identity.checking": {"identity.testing", "identity.verifier.profile"},
     "identity.models": set(),
-    "identity.tokens": {"identity.keyring", "identity.verifier.profile"},
+    "identity.tokens": {"identity.feed.rules", "identity.keyring", "identity.verifier.profile"},
     "identity.keyring": {"identity.tokens", "identity.verifier.profile"},
     "identity.feed": {"identity.verifier.profile", "identity.verifier.rule_columns"},
     "identity.accounts": {"identity.models", "identity.verifier.profile"},

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from identity.feed.rules import Head
 from identity.keyring.signers import RefreshAuthenticator
 from identity.tokens.issued import Holder
 
@@ -90,6 +91,8 @@ class Step(StrEnum):
     """Later than the store knows: the store lost a write."""
     UNKNOWN = "unknown"
     """No such family: ended, expired or lost."""
+    BEHIND = "behind"
+    """The caller does not know all that is in force; nothing was done."""
 
 
 class Families(Protocol):
@@ -105,10 +108,11 @@ class Families(Protocol):
     async def read(self, family: str) -> Family | None:
         """Returns what the family was granted; may be answered from memory, because it never changes."""
 
-    async def step(self, generation: Generation, rotates: bool, kid: str) -> Step:
+    async def step(self, generation: Generation, rotates: bool, kid: str, under: Head | None = None) -> Step:
         """Advances the family by one, atomically, on the store's clock; see `Step`. Sending it twice is harmless.
 
-        With `rotates` false the generation stays and only the idle time starts anew.
+        With `rotates` false the generation stays and only the idle time starts anew. If `under` is not the head of the
+        revocation feed any more, nothing is done: the caller decided by rules that others have been added to.
         """
 
     async def fast_forward(self, generation: Generation, kid: str) -> Step:

@@ -17,8 +17,9 @@ from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.store.redis.connection import RedisConnection, UnsuitableRedisError, connect, require_suitable
-from identity.store.redis.families import RedisFamilies, family_key
+from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
+from identity.store.redis.keys import family_key
 from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal

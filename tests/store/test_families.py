@@ -8,10 +8,12 @@ from collections import Counter
 import pytest
 from engines import everywhere, keys
 
+from identity.feed.rules import Head, NumberedRule
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import RedisConnection, connect
 from identity.store.redis.families import RedisFamilies
+from identity.store.redis.feed import RedisStream
 from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
 
@@ -91,6 +93,23 @@ async def test_a_repetition_inside_the_retry_window_is_the_same_successor(redis:
     family = await begun(store)
     assert await steps(store, family, 0, 0, 0, 0) == [Step.ADVANCED, Step.REPEATED, Step.REPEATED, Step.REPEATED]
     assert await steps(store, family, 1) == [Step.ADVANCED]
+
+
+@pytest.mark.parametrize("rotates", [True, False])
+async def test_a_step_is_taken_only_under_the_head_its_caller_knows(redis: RedisConnection, rotates: bool) -> None:
+    """F12, I2: whoever knows less than what is in force, or something else, changes nothing."""
+    store, stream = families(redis, window=0), RedisStream(redis)
+    family = await begun(store)
+
+    async def step(under: Head) -> Step:
+        return await store.step(Generation(family, 0), rotates, KID, under)
+
+    assert await step(Head("one", 0)) is Step.BEHIND, "there is no feed"
+    await stream.reset("one")
+    rule = NumberedRule(1, "all", bytes(16), ends=True, expires_at=None)
+    assert await stream.append(Head("one", 0), [rule], Head("one", 1))
+    assert [await step(other) for other in (Head("one", 0), Head("one", 2), Head("two", 1))] == [Step.BEHIND] * 3
+    assert await step(Head("one", 1)) is Step.ADVANCED
 
 
 async def test_without_a_retry_window_every_repetition_is_a_replay(redis: RedisConnection) -> None:

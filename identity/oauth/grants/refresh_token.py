@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from identity.feed.follower import Follower
@@ -59,15 +58,9 @@ class RefreshTokenGrant:
         return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, person), resource, person)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
-        """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor.
-
-        With it goes the question of what ended up to now: an operator may have been told that a person's sessions are over,
-        while this server is a moment behind (I2)."""
+        """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor."""
         rotates, signer = asked.client.rotates_refresh_tokens, self.keys.now.signer
-        step, picture = await asyncio.gather(
-            self.families.step(prepared.generation, rotates, signer.kid), self.follower.up_to_date()
-        )
-        _require_alive(prepared.family, picture)
+        step = await self._step(prepared, rotates, signer.kid)
         if step is Step.AHEAD:
             step = await self._fast_forward(asked, prepared, signer.kid)
         if step is Step.REPLAYED:
@@ -81,6 +74,17 @@ class RefreshTokenGrant:
             prepared.family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision
         )
         return Authorization(grant, write_token(self.keys.now.authenticator, successor), signer)
+
+    async def _step(self, prepared: Prepared, rotates: bool, kid: str) -> Step:
+        """Takes the step if nothing ended that this server does not know of: an operator may have been told that a person's
+        sessions are over, while it is a moment behind (I2). Then it hears of that first."""
+        picture = self.follower.require_fresh()
+        _require_alive(prepared.family, picture)
+        step = await self.families.step(prepared.generation, rotates, kid, under=picture.head)
+        if step is Step.BEHIND:
+            _require_alive(prepared.family, await self.follower.up_to_date())
+            step = await self.families.step(prepared.generation, rotates, kid)
+        return step
 
     async def _fast_forward(self, asked: Asked, prepared: Prepared, kid: str) -> Step:
         """Redis lost a write: this token was really issued, so its session goes on, unless it was ended meanwhile."""

@@ -1,15 +1,25 @@
 -- One step of a refresh token family, atomically and on Redis's own clock.
 --
 -- KEYS[1]  the family
+-- KEYS[2]  where the head of the revocation feed stands, if the step is only right under a certain one
 -- ARGV[1]  the generation that was presented
 -- ARGV[2]  retry window, milliseconds
 -- ARGV[3]  idle lifetime, milliseconds
 -- ARGV[4]  "rotate" | "keep" | "forward" (past a generation that Redis never saw become current)
 -- ARGV[5]  the key that signs the access token which goes with it
+-- ARGV[6]  the epoch of that head
+-- ARGV[7]  its number
 --
 -- The record is one string: generation, time it became current, time the one before did, state, absolute end, the key of
 -- the last access token, the grant (JSON).
 -- Its size never changes with its age, and a replay is known without a tombstone for every token that was ever used.
+
+if KEYS[2] then
+  local head = redis.call('HMGET', KEYS[2], 'epoch', 'seq')
+  if head[1] ~= ARGV[6] or head[2] ~= ARGV[7] then
+    return 'behind'
+  end
+end
 
 local record = redis.call('GET', KEYS[1])
 if not record then

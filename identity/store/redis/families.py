@@ -8,8 +8,10 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Collection
 
+from identity.feed.rules import Head
 from identity.feed.stores import StoreUnavailableError
 from identity.store.redis.commands import Node, RedisConnection, Script
+from identity.store.redis.keys import FEED_HEAD, LOOK_AT_HEAD, family_key, family_of
 from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
 
@@ -22,7 +24,6 @@ _LOOKED_AT = 500
 """Families read in one go: Redis is busy with them for a fifth of a millisecond."""
 
 
-_BEFORE, _AFTER = "f:{", "}"
 _REPLAYED = "R"
 
 
@@ -56,9 +57,15 @@ class RedisFamilies:
         self._remember(found)
         return found
 
-    async def step(self, generation: Generation, rotates: bool, kid: str) -> Step:
-        """Advances the family by one; see `families.lua`."""
-        return await self._run(generation, "rotate" if rotates else "keep", kid)
+    async def step(self, generation: Generation, rotates: bool, kid: str, under: Head | None = None) -> Step:
+        """Advances the family by one; see `families.lua`. In a cluster, where the feed may be on another node than the family,
+        the head is looked at before: of what is added meanwhile, nobody was told before this was called."""
+        how = "rotate" if rotates else "keep"
+        if under is None or self._connection.has_one_history:
+            return await self._run(generation, how, kid, under)
+        if await self._connection.execute_next(*LOOK_AT_HEAD) != [under.epoch, str(under.seq)]:
+            return Step.BEHIND
+        return await self._run(generation, how, kid)
 
     async def fast_forward(self, generation: Generation, kid: str) -> Step:
         """Advances past a generation Redis never saw become current, because it lost that write."""
@@ -82,8 +89,7 @@ class RedisFamilies:
     async def survey(self) -> AsyncIterator[tuple[Family, bool]]:
         """Yields every family, and whether it was found replayed; as for `holders`."""
         async for key, record in self._records():
-            family = key.removeprefix(_BEFORE).removesuffix(_AFTER)
-            yield _unpack(family, record), _fields(record)[3] == _REPLAYED
+            yield _unpack(family_of(key), record), _fields(record)[3] == _REPLAYED
 
     async def _records(self) -> AsyncIterator[tuple[str, str]]:
         seen: set[str] = set()  # Over all nodes: a family that moves from one to another is met on both.
@@ -98,10 +104,13 @@ class RedisFamilies:
                         if record:
                             yield key, record
 
-    async def _run(self, generation: Generation, how: str, kid: str) -> Step:
+    async def _run(self, generation: Generation, how: str, kid: str, under: Head | None = None) -> Step:
         key = family_key(generation.family)
-        arguments = (generation.number, self._window, self._idle, how, kid[:_KID_CHARACTERS])
-        step = Step(await self._connection.run(self._script, [key], *arguments))
+        arguments = [generation.number, self._window, self._idle, how, kid[:_KID_CHARACTERS]]
+        keys = [key]
+        if under is not None:
+            keys, arguments = [key, FEED_HEAD], [*arguments, under.epoch, under.seq]
+        step = Step(await self._connection.run(self._script, keys, *arguments))
         if not self._connection.trusts(key):
             # It may have come back as it was before the family ended; whoever follows the feed is about to end it again.
             raise StoreUnavailableError("Redis", "a node of the cluster was not looked through yet")
@@ -120,11 +129,6 @@ async def _keys_of(node: Node) -> AsyncIterator[list[str]]:
         yield keys
         if str(cursor) == "0":
             return
-
-
-def family_key(family: str) -> str:
-    """Returns the key of a family. The braces make Redis Cluster place everything of it in one slot."""
-    return f"{_BEFORE}{family}{_AFTER}"
 
 
 def _pack(family: Family, now_ms: int, kid: str) -> str:

@@ -9,9 +9,8 @@ from typing import Any
 from identity.feed.rules import Head, NumberedRule
 from identity.store.redis.commands import RedisConnection, Script
 from identity.store.redis.dialling import mapping_of
-from identity.store.redis.families import family_key
+from identity.store.redis.keys import FEED_HEAD, LOOK_AT_HEAD, family_key
 
-_HEAD = "{feed}:head"
 _RULES = "{feed}:rules"
 
 _KEPT = 100_000
@@ -29,7 +28,7 @@ class RedisStream:
 
     async def head(self) -> Head | None:
         """Returns the number of the last appended rule, or None when Redis holds no feed."""
-        epoch, seq = await self._connection.execute_next("HMGET", _HEAD, "epoch", "seq")
+        epoch, seq = await self._connection.execute_next(*LOOK_AT_HEAD)
         return None if epoch is None or seq is None else Head(epoch, int(seq))
 
     async def append(
@@ -42,7 +41,7 @@ class RedisStream:
         heard of the first. In a cluster families end first, and their nodes are looked through when one was replaced.
         """
         packed = [field for rule in rules for field in _fields(rule)]
-        keys = [_HEAD, _RULES]
+        keys = [FEED_HEAD, _RULES]
         if self._connection.has_one_history:
             keys += [family_key(family) for family in ended]
         else:
@@ -64,7 +63,7 @@ class RedisStream:
 
     async def reset(self, epoch: str) -> None:
         """Empties the stream and begins `epoch` at 0, unless it has begun already."""
-        await self._connection.run(self._script, [_HEAD, _RULES], epoch, "reset", 0, _KEPT)
+        await self._connection.run(self._script, [FEED_HEAD, _RULES], epoch, "reset", 0, _KEPT)
 
     async def read_after(self, seq: int, block_seconds: float) -> list[NumberedRule]:
         """Returns rules after `seq`, waiting up to `block_seconds` for the first; on a connection of its own."""
