@@ -88,6 +88,7 @@ def slots_with_sessions(masters: list[Server], count: int) -> list[int]:
 
 async def lose_a_primary(cluster: Cluster, crowd: Crowd, found: History, choice: random.Random) -> None:
     """Returns when its replica has taken over, and sessions go on and end."""
+    await asyncio.to_thread(cluster.become_whole)
     masters = await asyncio.to_thread(cluster.masters)
     killed = choice.choice(masters)
     began = time.monotonic()

@@ -14,7 +14,6 @@ from engines import scratch
 from history import Fault, History, Kind, Outcome
 from invariants import Promises, unavailable_seconds
 from laboratory import Installation, installation
-from redis.exceptions import RedisError
 from several_valkeys import Sentinels, Server
 
 WINDOW = 2.0
@@ -51,10 +50,10 @@ async def test_a_replica_that_takes_over_undoes_no_end_and_forks_no_session(
 
 async def one_round(is_long: bool, sentinels: Sentinels, lab: Installation, verifiers, found: History, choice) -> None:
     servers = [each.url for each in lab.replicas]
-    mix = Mix(end=0.1, pause=0.005)
+    mix = Mix(end=0.1, pause=0.02)
     async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
         await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 5)
-        await whole(sentinels)
+        await asyncio.to_thread(sentinels.become_whole)
         await asyncio.sleep(choice.uniform(0, 0.3))
         killed = sentinels.primary()
         began = time.monotonic()
@@ -62,13 +61,13 @@ async def one_round(is_long: bool, sentinels: Sentinels, lab: Installation, veri
         await replaced("primary killed", killed, began, sentinels, crowd, found)
         killed.start()  # As a primary that knows nothing of the other one, until the sentinels tell it.
         if is_long:
-            await whole(sentinels)
+            await asyncio.to_thread(sentinels.become_whole)
             asleep = sentinels.primary()
             began = time.monotonic()
             sleeping = asyncio.create_task(asyncio.to_thread(asleep.say, "DEBUG", "SLEEP", SLEEP_SECONDS))
             await replaced("primary asleep", asleep, began, sentinels, crowd, found)
             await asyncio.gather(sleeping, return_exceptions=True)
-            await whole(sentinels)
+            await asyncio.to_thread(sentinels.become_whole)
         await crowd.finish()
 
 
@@ -82,17 +81,3 @@ async def replaced(name: str, old: Server, began: float, sentinels: Sentinels, c
     for kind in (Kind.REFRESH, Kind.END):
         before = found.count(kind, outcome=Outcome.OK)
         await crowd.until(lambda kind=kind, before=before: found.count(kind, outcome=Outcome.OK) > before + 5)
-
-
-async def whole(sentinels: Sentinels) -> None:
-    """Returns when all others repeat what the primary does, the old primary too."""
-
-    def is_whole() -> bool:
-        try:
-            return sentinels.is_whole()
-        except (RedisError, OSError):
-            return False
-
-    async with asyncio.timeout(60):
-        while not await asyncio.to_thread(is_whole):
-            await asyncio.sleep(0.1)

@@ -44,6 +44,22 @@ def until(condition: Callable[[], object], seconds: float = _START_SECONDS) -> N
         time.sleep(0.02)
 
 
+def until_repeated(primary: Callable[[], Server], replicas: int) -> None:
+    """Returns when so many replicas have confirmed what the primary had done when this was called, and are at most a second
+    behind. A replica that is `online` without lag may have confirmed nothing: it is called so as soon as a snapshot is on its
+    way to it, and is sent the rest when it has read that. If it takes the primary's place before, all the rest is lost."""
+    done = 0
+
+    def is_repeated() -> bool:
+        nonlocal done
+        told = primary().info("replication")
+        done = done or int(told["master_repl_offset"])
+        found = [value for name, value in told.items() if name.startswith("slave") and isinstance(value, dict)]
+        return sum(int(each["offset"]) >= done and int(each["lag"]) <= 1 for each in found) == replicas
+
+    until(is_repeated, seconds=60)
+
+
 class Server:
     """One process; `options` are those of its command line. Start it from the main thread only."""
 
@@ -112,7 +128,7 @@ class Sentinels:
             server.wait()
         replicas = len(self.servers) - 1
         if replicas:
-            until(self.is_whole)
+            self.become_whole()
             until(lambda: all(self._knows_all(each, replicas) for each in self.sentinels))
 
     def primary(self) -> Server:
@@ -120,12 +136,9 @@ class Sentinels:
         _, port = self.sentinels[0].say("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         return next(each for each in self.servers if each.port == int(port))
 
-    def is_whole(self) -> bool:
-        """Whether everybody repeats what the primary does, and is at most a second behind."""
-        told = self.primary().info("replication")
-        replicas = [value for name, value in told.items() if name.startswith("slave") and isinstance(value, dict)]
-        close = [each for each in replicas if each["state"] == "online" and int(each["lag"]) <= 1]
-        return len(close) == len(self.servers) - 1
+    def become_whole(self) -> None:
+        """Returns when all others repeat what the primary does."""
+        until_repeated(self.primary, len(self.servers) - 1)
 
     def stop(self) -> None:
         for server in (*self.sentinels, *self.servers):
@@ -174,8 +187,13 @@ class Cluster:
         for server in self.servers:
             server.wait()
         until(lambda: all(self._is_whole(each) for each in self.servers))
-        for replica in self.servers[self.primaries :]:
-            until(lambda replica=replica: replica.info("replication")["master_link_status"] == "up")
+        self.become_whole()
+
+    def become_whole(self) -> None:
+        """Returns when the replica of each primary repeats what it does."""
+        replicas = len(self.servers) // self.primaries - 1
+        for server in self.masters() if replicas else ():
+            until_repeated(lambda server=server: server, replicas)
 
     def stop(self) -> None:
         for server in self.servers:
