@@ -45,17 +45,22 @@ def until(condition: Callable[[], object], seconds: float = _START_SECONDS) -> N
 
 
 def until_repeated(primary: Callable[[], Server], replicas: int) -> None:
-    """Returns when so many replicas have confirmed what the primary had done when this was called, and are at most a second
-    behind. A replica that is `online` without lag may have confirmed nothing: it is called so as soon as a snapshot is on its
-    way to it, and is sent the rest when it has read that. If it takes the primary's place before, all the rest is lost."""
+    """Returns when so many replicas have what the primary did until after each of them had confirmed something.
+
+    A replica that is `online` without lag may have confirmed nothing: it is called so as soon as a snapshot is on its way to
+    it. What it confirms first is the snapshot, and only then is it sent what came since: seconds, on a busy machine. If it
+    takes the primary's place before, all that is lost."""
     done = 0
 
     def is_repeated() -> bool:
         nonlocal done
         told = primary().info("replication")
-        done = done or int(told["master_repl_offset"])
         found = [value for name, value in told.items() if name.startswith("slave") and isinstance(value, dict)]
-        return sum(int(each["offset"]) >= done and int(each["lag"]) <= 1 for each in found) == replicas
+        confirmed = [int(each["offset"]) for each in found if int(each["offset"]) and int(each["lag"]) <= 1]
+        if len(confirmed) < replicas:
+            return False
+        done = done or int(told["master_repl_offset"])
+        return min(confirmed) >= done
 
     until(is_repeated, seconds=60)
 
