@@ -21,6 +21,10 @@ UNAVAILABLE_SECONDS = 15.0
 PROMISES = Promises(window=WINDOW)
 LAG_SECONDS = 1.5
 """What a replica may be behind."""
+NAMING_SECONDS = 1.0
+"""How long after a replica was promoted the sentinels name it."""
+NOTICED_SECONDS = 1.5
+"""What a server may take to hear that there is another primary."""
 SLEEP_SECONDS = 10.0
 
 
@@ -53,31 +57,47 @@ async def one_round(is_long: bool, sentinels: Sentinels, lab: Installation, veri
     mix = Mix(end=0.1, pause=0.02)
     async with Crowd(found, servers, verifiers, choice, mix=mix, window=WINDOW, credential=lab.credential) as crowd:
         await crowd.until(lambda: found.count(Kind.END, outcome=Outcome.OK) > 5)
-        await asyncio.to_thread(sentinels.become_whole)
+        await whole(sentinels, sentinels.primary(), found)
         await asyncio.sleep(choice.uniform(0, 0.3))
         killed = sentinels.primary()
         began = time.monotonic()
         killed.kill()
-        await replaced("primary killed", killed, began, sentinels, crowd, found)
+        named = await replaced("primary killed", killed, began, sentinels, crowd, found)
         killed.start()  # As a primary that knows nothing of the other one, until the sentinels tell it.
         if is_long:
-            await asyncio.to_thread(sentinels.become_whole)
+            await whole(sentinels, named, found)
             asleep = sentinels.primary()
             began = time.monotonic()
             sleeping = asyncio.create_task(asyncio.to_thread(asleep.say, "DEBUG", "SLEEP", SLEEP_SECONDS))
-            await replaced("primary asleep", asleep, began, sentinels, crowd, found)
+            named = await replaced("primary asleep", asleep, began, sentinels, crowd, found)
+            await whole(sentinels, named, found)
             await asyncio.gather(sleeping, return_exceptions=True)
-            await asyncio.to_thread(sentinels.become_whole)
         await crowd.finish()
 
 
-async def replaced(name: str, old: Server, began: float, sentinels: Sentinels, crowd: Crowd, found: History) -> None:
-    """Returns when the sentinels have named another primary, and sessions go on and end there."""
+async def replaced(name: str, old: Server, began: float, sentinels: Sentinels, crowd: Crowd, found: History) -> Server:
+    """Returns whom the sentinels named instead, when sessions go on and end there."""
     async with asyncio.timeout(UNAVAILABLE_SECONDS):
-        while await asyncio.to_thread(sentinels.primary) is old:
+        while (named := await asyncio.to_thread(sentinels.primary)) is old:
             await asyncio.sleep(0.02)
     ended = time.monotonic()
     found.faults.append(Fault(name, began, ended, forgets=began - LAG_SECONDS))
     for kind in (Kind.REFRESH, Kind.END):
         before = found.count(kind, outcome=Outcome.OK)
         await crowd.until(lambda kind=kind, before=before: found.count(kind, outcome=Outcome.OK) > before + 5)
+    return named
+
+
+async def whole(sentinels: Sentinels, named: Server, found: History) -> None:
+    """Returns when all others repeat what the primary does, the old primary too.
+
+    Two sentinels may have been elected for the same fault, one after the other. What the first of the two new primaries is told
+    after the second was chosen is lost, until the servers have heard of that."""
+    becoming = asyncio.create_task(asyncio.to_thread(sentinels.become_whole))
+    while not becoming.done():
+        await asyncio.sleep(0.02)
+        if (other := await asyncio.to_thread(sentinels.primary)) is not named:
+            named, chosen = other, time.monotonic() - NAMING_SECONDS
+            forgets, heard = chosen - LAG_SECONDS, chosen + NAMING_SECONDS + NOTICED_SECONDS
+            found.faults.append(Fault("another failover", chosen, heard, forgets=forgets))
+    await becoming

@@ -9,7 +9,7 @@ import signal
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from engines import everywhere, sentinels
+from engines import everywhere
 
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
@@ -327,84 +327,6 @@ async def test_what_full_memory_refuses_is_unavailable_and_reads_go_on(
     with pytest.raises(StoreUnavailableError):
         await redis.execute("SET", "k", "2")
     assert await redis.execute("GET", "k") == "1"
-
-
-async def test_a_silent_sentinel_holds_nobody_up() -> None:
-    """F03: they are asked together, and a majority is enough."""
-    silent = sentinels().sentinels[0]
-    silent.signal(signal.SIGSTOP)
-    try:
-        redis = connect(sentinels().url)
-        asked_at = time.monotonic()
-        await redis.execute("PING")
-        assert time.monotonic() - asked_at < 0.5
-        await redis.close()
-    finally:
-        silent.signal(signal.SIGCONT)
-
-
-@pytest.mark.parametrize("old", [0, 1, 2])
-async def test_of_what_sentinels_say_the_newest_counts(old: int) -> None:
-    """F03: one that was cut off from the others still names the primary that they replaced."""
-    primary, replaced = sentinels().servers[0].port, 1
-    told = [(replaced, 3) if at == old else (primary, 4) for at in range(3)]
-    async with AsyncExitStack() as stack:
-        places = [await stack.enter_async_context(sentinel_that_says(*each)) for each in told]
-        redis = connect(f"redis+sentinel://{','.join(places)}/identity")
-        assert await redis.execute("PING") in (True, "PONG")
-        await redis.close()
-
-
-async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary(
-    mortal: tuple[EmbeddedValkey, RedisConnection],
-) -> None:
-    """F03: a moment after a failover they may be ahead of it; reads of a replica may be old."""
-    primary = sentinels().servers[0]
-    primary.say("REPLICAOF", "127.0.0.1", "1")
-    try:
-        async with sentinel_that_says(primary.port, 5) as place:
-            redis = connect(f"redis+sentinel://{place}/identity")
-            with pytest.raises(StoreUnavailableError):
-                await redis.execute("GET", "k")
-            primary.say("REPLICAOF", "NO", "ONE")
-            assert await redis.execute("GET", "k") is None
-            await redis.close()
-    finally:
-        primary.say("REPLICAOF", "NO", "ONE")
-
-
-async def test_sentinels_are_told_their_own_password_only() -> None:
-    """K05: another program with other keepers."""
-    heard: list[bytes] = []
-    async with sentinel_that_says(sentinels().servers[0].port, 1, heard) as place:
-        for own, told in (("", False), ("?sentinel_password=theirs", True)):
-            redis = connect(f"redis+sentinel://me:ours@{place}/identity{own}")
-            with pytest.raises(StoreUnavailableError):  # There is no such user.
-                await redis.execute("PING")
-            await redis.close()
-            assert (b"theirs\r\n" in heard) is told
-    assert b"ours\r\n" not in heard
-
-
-@asynccontextmanager
-async def sentinel_that_says(port: int, epoch: int, heard: list[bytes] | None = None) -> AsyncIterator[str]:
-    state = {"ip": "127.0.0.1", "port": str(port), "flags": "master", "config-epoch": str(epoch)}
-    words = [word for pair in state.items() for word in pair]
-    answer = f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            if heard is not None:
-                heard.append(line)
-            if line.upper() == b"SENTINEL\r\n":
-                writer.write(answer.encode())
-            elif line.upper() == b"AUTH\r\n":
-                writer.write(b"+OK\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"])

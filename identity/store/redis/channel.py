@@ -62,6 +62,7 @@ class Channel:
         self._dial = dial
         self._passed_on = passed_on
         self._connection: AbstractConnection | None = None
+        self._is_outdated = False
         self._waiting: list[tuple[Command, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
         self._is_silent = False
@@ -83,6 +84,10 @@ class Channel:
         if self._sender is None:
             self._sender = asyncio.create_task(self._send())
         return asyncio.shield(answer) if first else answer
+
+    def renew(self) -> None:
+        """Has whatever is sent from now on travel on a new connection."""
+        self._is_outdated = True
 
     async def close(self) -> None:
         """Closes the connection; whoever waits for an answer is told that none will come."""
@@ -128,6 +133,8 @@ class Channel:
 
     async def _try_exchange(self, commands: Sequence[Command]) -> list[Any]:
         try:
+            if self._is_outdated:
+                await self._disconnect()
             connection = self._connection
             if connection is None:
                 connection = self._connection = await self._dial()
@@ -160,7 +167,7 @@ class Channel:
             self._probe, self._probed_at = None, time.monotonic()
 
     async def _disconnect(self) -> None:
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._is_outdated = self._connection, None, False
         if connection is not None:
             with suppress(Exception):
                 await connection.disconnect(nowait=True)

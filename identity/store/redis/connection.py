@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
-from typing import Any
-
 from identity.store.redis.address import Kind, RedisAddress
-from identity.store.redis.channel import TIMEOUT_SECONDS, Channel
+from identity.store.redis.channel import TIMEOUT_SECONDS
 from identity.store.redis.cluster import ClusterConnection
 from identity.store.redis.commands import Node, RedisConnection, Script
-from identity.store.redis.dialling import Dial, dial_of
+from identity.store.redis.dialling import dial_of
+from identity.store.redis.sentinel import SentinelConnection
+from identity.store.redis.server import ServerConnection
 
 __all__ = [
     "TIMEOUT_SECONDS",
@@ -27,58 +25,13 @@ _OWNER = "{feed}:issuer"
 """Whose sessions this Redis holds."""
 
 
-class ServerConnection(RedisConnection):
-    """One server, or whichever one is the primary now."""
-
-    def __init__(self, dial: Dial, *, is_in_process: bool = False) -> None:
-        self.is_in_process = is_in_process
-        self._dial = dial
-        self._channel = Channel(dial)
-
-    @cached_property
-    def blocking(self) -> RedisConnection:
-        """Another one, for reads that wait."""
-        return ServerConnection(self._dial)
-
-    async def execute(self, *command: Any) -> Any:
-        """Returns Redis's answer to one command."""
-        return await self._channel.send(command)
-
-    async def execute_next(self, *command: Any) -> Any:
-        """Returns Redis's answer to a command that goes out before all that wait."""
-        return await self._channel.send(command, first=True)
-
-    async def nodes(self) -> Sequence[Node]:
-        """There is one."""
-        return (self,)
-
-    def together(self, keys: Iterable[str]) -> list[list[str]]:
-        """All of them."""
-        return [found] if (found := list(keys)) else []
-
-    async def unseen_histories(self) -> frozenset[str]:
-        """There is one history."""
-        return frozenset()
-
-    def trust(self, histories: frozenset[str]) -> None:
-        """There is one history."""
-
-    def trusts(self, key: str) -> bool:  # noqa: ARG002
-        """There is one history."""
-        return True
-
-    async def close(self) -> None:
-        """Closes both connections."""
-        await self._channel.close()
-        if "blocking" in self.__dict__:
-            await self.blocking.close()
-
-
 def connect(url: str) -> RedisConnection:
     """Prepares the connection; nothing is sent yet. The settings have parsed the URL before: it is a good one."""
     address = RedisAddress.parse(url)
     if address.kind is Kind.CLUSTER:
         return ClusterConnection(address)
+    if address.kind is Kind.SENTINEL:
+        return SentinelConnection(address)
     return ServerConnection(dial_of(address), is_in_process=address.kind is Kind.IN_PROCESS)
 
 

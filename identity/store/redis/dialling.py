@@ -1,8 +1,7 @@
-"""How a connection is opened: to a server, to whichever server the sentinels call the primary, or to one in this process."""
+"""How a connection is opened: to a server, or to one in this process."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 
 from identity.store.redis.address import Kind, Place, RedisAddress
 
@@ -19,16 +16,12 @@ Dial = Callable[[], Awaitable[AbstractConnection]]
 """Opens a connection, or raises what redis-py does. Whoever calls it bounds the time."""
 
 CONNECT_SECONDS = 1.0
-_SENTINEL_SECONDS = 0.4
-"""What a silent sentinel may cost: less than a command may take, so that there is time left for the primary."""
 
 
 def dial_of(address: RedisAddress) -> Dial:
     """Returns how to reach the one server at this address."""
     if address.kind is Kind.IN_PROCESS:
         return dial_in_process()
-    if address.kind is Kind.SENTINEL:
-        return lambda: _dial_primary(address)
     if address.kind is Kind.SOCKET:
         return lambda: _opened(UnixDomainSocketConnection(path=address.socket, **_options(address, address.access)))
     return dial_node(address, address.hosts[0])
@@ -36,7 +29,7 @@ def dial_of(address: RedisAddress) -> Dial:
 
 def dial_node(address: RedisAddress, place: Place) -> Dial:
     """Returns how to reach one of the servers of this address."""
-    return lambda: _opened(_connection(address, place, _options(address, address.access)))
+    return lambda: opened(address, place, address.access)
 
 
 def mapping_of(answer: Any) -> dict[str, Any]:
@@ -61,72 +54,26 @@ def _options(address: RedisAddress, access: Mapping[str, object]) -> dict[str, A
     }
 
 
-def _connection(address: RedisAddress, place: Place, options: dict[str, Any]) -> Connection:
+async def opened(address: RedisAddress, place: Place, access: Mapping[str, object], **more: Any) -> AbstractConnection:
+    """Returns a new connection to this place, with the credentials and certificates of `access`."""
     kind = SSLConnection if address.is_encrypted else Connection
-    return kind(host=place[0], port=place[1], **options)
+    host, port = place
+    return await _opened(kind(host=host, port=port, **{**_options(address, access), **more}))
 
 
 async def _opened(connection: AbstractConnection) -> AbstractConnection:
     try:
         await connection.connect()  # type: ignore[no-untyped-call]
     except BaseException:
-        await _close(connection)
+        await close(connection)
         raise
     return connection
 
 
-async def _close(connection: AbstractConnection) -> None:
+async def close(connection: AbstractConnection) -> None:
+    """Closes it, whatever state it is in."""
     with suppress(Exception):
         await connection.disconnect(nowait=True)
-
-
-async def _dial_primary(address: RedisAddress) -> AbstractConnection:
-    """A server that the sentinels call the primary, and that agrees: after a failover they may be ahead of it."""
-    connection = await dial_node(address, await _find_primary(address))()
-    try:
-        await connection.send_command("ROLE")
-        role, *_ = await connection.read_response()
-        if role != "master":
-            raise RedisConnectionError("the sentinels name a server that is a replica")
-    except BaseException:
-        await _close(connection)
-        raise
-    return connection
-
-
-async def _find_primary(address: RedisAddress) -> Place:
-    """Returns where the primary is, as the newest of what a majority of the sentinels say: one alone may have been cut off
-    from the others, and name a server that was replaced."""
-    asked = [asyncio.create_task(_ask_sentinel(address, place)) for place in address.hosts]
-    told: list[tuple[int, Place]] = []
-    try:
-        for answer in asyncio.as_completed(asked):
-            with suppress(RedisError, OSError, TimeoutError):
-                told.append(await answer)
-            if len(told) > len(asked) // 2:
-                break
-    finally:
-        for task in asked:
-            task.cancel()
-        await asyncio.gather(*asked, return_exceptions=True)
-    if not told:
-        raise RedisConnectionError("no sentinel names a primary")
-    return max(told)[1]
-
-
-async def _ask_sentinel(address: RedisAddress, place: Place) -> tuple[int, Place]:
-    """Returns when, as a number that grows with each failover, which server became the primary."""
-    options = {**_options(address, address.sentinel_access), "db": 0}
-    async with asyncio.timeout(_SENTINEL_SECONDS):
-        connection = await _opened(_connection(address, place, options))
-        try:
-            await connection.send_command("SENTINEL", "MASTER", address.master)
-            state = mapping_of(await connection.read_response())
-        finally:
-            await _close(connection)
-    if {"s_down", "o_down"} & set(state["flags"].split(",")):
-        raise RedisConnectionError("the primary is down")
-    return int(state["config-epoch"]), (state["ip"], int(state["port"]))
 
 
 def dial_in_process(server: Any = None) -> Dial:
