@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from identity.store.embedded import find_server_binary
 from identity.store.processes import kill_child, start_child
@@ -84,8 +86,9 @@ class Server:
         until(lambda: self.say("PING"))
 
     def say(self, *command: Any) -> Any:
-        """Returns its answer to one command."""
-        with Redis(port=self.port, decode_responses=True, socket_timeout=5) as client:
+        """Returns its answer to one command, which is sent once: a server that is told to sleep must not be told again."""
+        once = Retry(NoBackoff(), 0)
+        with Redis(port=self.port, decode_responses=True, socket_timeout=5, retry=once) as client:
             return client.execute_command(*command)
 
     def info(self, section: str) -> dict[str, Any]:
