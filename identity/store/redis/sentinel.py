@@ -66,7 +66,7 @@ class SentinelConnection(ServerConnection):
 
     async def _look_whether_it_was_replaced(self) -> None:
         try:
-            with suppress(RedisConnectionError):
+            with suppress(Exception):  # Whatever they say instead of a place, the connection is well until it breaks.
                 if await self._find_primary() != self._place:
                     self._channel.renew()
         finally:
