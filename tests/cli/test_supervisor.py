@@ -18,8 +18,9 @@ from identity.store.processes import wait_until
 
 # Two children that answer HTTP; the behaviour of the second one is the argument. Prints the pids when all are ready.
 SUPERVISOR = """
-import os, sys
+import os, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Whoever runs the tests under nohup had it ignored.
 from identity.cli.supervisor import Child, Supervisor
 
 SERVER = '''
