@@ -23,7 +23,7 @@ _MEANWHILE_SECONDS = 0.01
 def rotation_is_not_atomic() -> None:
     """Reads the family, decides here, writes it back: whatever happened in between is undone."""
 
-    async def step(self: Any, generation: Any, rotates: bool, kid: str) -> Step:
+    async def step(self: Any, generation: Any, rotates: bool, kid: str, under: Any = None) -> Step:
         key = f"f:{{{generation.family}}}"
         record = await self._connection.execute("GET", key)
         if record is None:
