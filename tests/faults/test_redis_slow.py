@@ -24,7 +24,7 @@ from redis import Redis
 
 WINDOW = 10.0
 ASLEEP = "asleep"
-SHORT = (("slow 0.025 0.05", 1.0), ("slow 1.5 0", 3.0))
+SHORT = (("slow 0.025 0.05", 2.5), ("slow 1.5 0", 3.0))
 LONG = (("slow 0.025 0.05", 5.0), ("slow 0.25 0", 5.0), ("slow 1.5 0", 5.0), ("silent", 5.0), (ASLEEP, 5.0))
 CLOSING = ("slow 1.5 0", "silent", ASLEEP)
 """Nothing comes back in the second that a command may take."""
