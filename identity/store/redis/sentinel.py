@@ -61,7 +61,7 @@ class SentinelConnection(ServerConnection):
         await super().close()
 
     def _look_in_time(self) -> None:
-        if self._look is None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
+        if self._place and self._look is None and time.monotonic() - self._looked_at >= _LOOK_SECONDS:
             self._look = asyncio.create_task(self._look_whether_it_was_replaced())
 
     async def _look_whether_it_was_replaced(self) -> None:
@@ -74,7 +74,7 @@ class SentinelConnection(ServerConnection):
 
     async def _dial_primary(self) -> AbstractConnection:
         """A server that the sentinels call the primary, and that agrees: after a failover they may be ahead of it."""
-        self._place = await self._find_primary()
+        self._place, self._looked_at = await self._find_primary(), time.monotonic()
         connection = await opened(self._address, self._place, self._address.access)
         try:
             await connection.send_command("ROLE")
