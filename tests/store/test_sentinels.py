@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -54,24 +55,67 @@ async def test_a_primary_that_was_replaced_is_left_although_it_answers(failing_o
     await redis.close()
 
 
+@dataclass
+class Saying:
+    """What a sentinel says: whom it describes as the primary, since which failover, how well that one is, and, where that is
+    another one, whom it names; after how many seconds."""
+
+    port: str
+    epoch: int
+    flags: str = "master"
+    named: str = ""
+    after: float = 0.0
+
+    @property
+    def description(self) -> bytes:
+        return words("ip", "127.0.0.1", "port", self.port, "flags", self.flags, "config-epoch", str(self.epoch))
+
+    @property
+    def name(self) -> bytes:
+        return words("127.0.0.1", self.named or self.port)
+
+
+def words(*each: str) -> bytes:
+    return (f"*{len(each)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in each)).encode()
+
+
 async def test_what_sentinels_say_that_are_behind_is_not_believed_again(another: Server) -> None:
     """F03: most of them may not have heard yet who took over, when the old primary is back."""
     old, now = str(sentinels().servers[0].port), str(another.port)
-    told = [[old, "1"], [old, "1"], [old, "1"]]
-    async with AsyncExitStack() as stack:
-        places = [await stack.enter_async_context(sentinel_that_says(each)) for each in told]
-        redis = connect(f"redis+sentinel://{','.join(places)}/identity")
+    told = [Saying(old, 1) for _ in range(3)]
+    async with connected_by(*told) as redis:
         assert await port_of(redis) == old
         for each in told:
-            each[:] = now, "2"
+            each.port, each.epoch = now, 2
         await until_it_goes_to(redis, now)
-        told[0][:] = told[1][:] = old, "1"
+        told[0].port, told[0].epoch = told[1].port, told[1].epoch = old, 1
         for _ in range(10):
             another.say("CLIENT", "KILL", "TYPE", "normal")
             assert await port_of(redis) == now
-        told[2][:] = old, "1"  # They were all set back: there is nobody left who knows better.
+        told[2].port, told[2].epoch = old, 1  # They were all set back: there is nobody left who knows better.
         await until_it_goes_to(redis, old)
-        await redis.close()
+
+
+async def test_the_one_sentinel_that_knows_of_another_primary_is_heard(another: Server) -> None:
+    """F03: the others hear of it up to two seconds later, and the one that was chosen for the failover describes the old
+    primary until all replicas follow the new one; that one it names."""
+    old, now = str(sentinels().servers[0].port), str(another.port)
+    told = [Saying(old, 1, after=0.0), Saying(old, 1, after=0.0), Saying(old, 1, after=0.1)]
+    async with connected_by(*told) as redis:
+        assert await port_of(redis) == old
+        told[2].flags, told[2].epoch, told[2].named = "master,s_down,o_down,failover_in_progress", 2, now
+        await until_it_goes_to(redis, now)
+
+
+async def test_a_primary_that_a_sentinel_finds_silent_is_not_gone_to() -> None:
+    """F03: it is asked for again until they name another one."""
+    port = str(sentinels().servers[0].port)
+    told = Saying(port, 1, flags="master,s_down")
+    async with connected_by(told) as redis:
+        with pytest.raises(StoreUnavailableError):
+            await redis.execute("PING")
+        told.flags = "master"
+        await until_it_goes_to(redis, port)
 
 
 async def port_of(redis: RedisConnection) -> str:
@@ -103,13 +147,9 @@ async def test_a_silent_sentinel_holds_nobody_up() -> None:
 @pytest.mark.parametrize("old", [0, 1, 2])
 async def test_of_what_sentinels_say_the_newest_counts(old: int) -> None:
     """F03: one that was cut off from the others still names the primary that they replaced."""
-    primary, replaced = sentinels().servers[0].port, 1
-    told = [[str(replaced), "3"] if at == old else [str(primary), "4"] for at in range(3)]
-    async with AsyncExitStack() as stack:
-        places = [await stack.enter_async_context(sentinel_that_says(each)) for each in told]
-        redis = connect(f"redis+sentinel://{','.join(places)}/identity")
+    primary, replaced = str(sentinels().servers[0].port), "1"
+    async with connected_by(*(Saying(replaced, 3) if at == old else Saying(primary, 4) for at in range(3))) as redis:
         assert await redis.execute("PING") in (True, "PONG")
-        await redis.close()
 
 
 async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary() -> None:
@@ -117,13 +157,11 @@ async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary()
     primary = sentinels().servers[0]
     primary.say("REPLICAOF", "127.0.0.1", "1")
     try:
-        async with sentinel_that_says([str(primary.port), "5"]) as place:
-            redis = connect(f"redis+sentinel://{place}/identity")
+        async with connected_by(Saying(str(primary.port), 5)) as redis:
             with pytest.raises(StoreUnavailableError):
                 await redis.execute("GET", "k")
             primary.say("REPLICAOF", "NO", "ONE")
             assert await redis.execute("GET", "k") is None
-            await redis.close()
     finally:
         primary.say("REPLICAOF", "NO", "ONE")
 
@@ -131,7 +169,7 @@ async def test_a_replica_that_sentinels_name_is_not_believed_to_be_the_primary()
 async def test_sentinels_are_told_their_own_password_only() -> None:
     """K05: another program with other keepers."""
     heard: list[bytes] = []
-    async with sentinel_that_says([str(sentinels().servers[0].port), "1"], heard) as place:
+    async with sentinel_that_says(Saying(str(sentinels().servers[0].port), 1), heard) as place:
         for own, told in (("", False), ("?sentinel_password=theirs", True)):
             redis = connect(f"redis+sentinel://me:ours@{place}/identity{own}")
             with pytest.raises(StoreUnavailableError):  # There is no such user.
@@ -142,24 +180,34 @@ async def test_sentinels_are_told_their_own_password_only() -> None:
 
 
 @asynccontextmanager
-async def sentinel_that_says(told: list[str], heard: list[bytes] | None = None) -> AsyncIterator[str]:
-    """One whose view is `told`: a port, and the number of the failover that made it the primary's."""
+async def connected_by(*told: Saying) -> AsyncIterator[RedisConnection]:
+    """A connection to the primary that these sentinels name."""
+    async with AsyncExitStack() as stack:
+        places = [await stack.enter_async_context(sentinel_that_says(each)) for each in told]
+        redis = connect(f"redis+sentinel://{','.join(places)}/identity")
+        stack.push_async_callback(redis.close)
+        yield redis
 
-    def answer() -> bytes:
-        port, epoch = told
-        words = ["ip", "127.0.0.1", "port", port, "flags", "master", "config-epoch", epoch]
-        return (f"*{len(words)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in words)).encode()
+
+@asynccontextmanager
+async def sentinel_that_says(told: Saying, heard: list[bytes] | None = None) -> AsyncIterator[str]:
+    """The place of one that answers so."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
             if heard is not None:
                 heard.append(line)
-            if line.upper() == b"SENTINEL\r\n":
-                writer.write(answer())
+            if line.upper() == b"MASTER\r\n":
+                await asyncio.sleep(told.after)
+                writer.write(told.description)
+            elif line.upper() == b"GET-MASTER-ADDR-BY-NAME\r\n":
+                writer.write(told.name)
             elif line.upper() == b"AUTH\r\n":
                 writer.write(b"+OK\r\n")
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()

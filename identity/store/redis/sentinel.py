@@ -67,14 +67,15 @@ class SentinelConnection(ServerConnection):
     async def _look_whether_it_was_replaced(self) -> None:
         try:
             with suppress(Exception):  # Whatever they say instead of a place, the connection is well until it breaks.
-                if await self._find_primary() != self._place:
+                if await self._find_primary(len(self._address.hosts)) != self._place:
                     self._channel.renew()
         finally:
             self._look, self._looked_at = None, time.monotonic()
 
     async def _dial_primary(self) -> AbstractConnection:
         """A server that the sentinels call the primary, and that agrees: after a failover they may be ahead of it."""
-        self._place, self._looked_at = await self._find_primary(), time.monotonic()
+        self._place = await self._find_primary(len(self._address.hosts) // 2 + 1)
+        self._looked_at = time.monotonic()
         connection = await opened(self._address, self._place, self._address.access)
         try:
             await connection.send_command("ROLE")
@@ -86,17 +87,17 @@ class SentinelConnection(ServerConnection):
             raise
         return connection
 
-    async def _find_primary(self) -> Place:
-        """Returns where the primary is, as the newest of what a majority of the sentinels say: one alone may have been cut off
-        from the others, and name a server that was replaced. Just after a failover a majority may not have heard of it; so if
-        all that it says is older than what is known, the rest are waited for."""
+    async def _find_primary(self, enough: int) -> Place:
+        """Returns where the primary is, as the newest of what `enough` sentinels say, a majority at least: one alone may have
+        been cut off from the others, and name a server that was replaced. Just after a failover a majority may not have heard
+        of it; so if all that it says is older than what is known, the rest are waited for."""
         asked = [asyncio.create_task(_ask_sentinel(self._address, place)) for place in self._address.hosts]
         told: list[tuple[int, Place]] = []
         try:
             for answer in asyncio.as_completed(asked):
                 with suppress(RedisError, OSError, TimeoutError):
                     told.append(await answer)
-                if len(told) > len(asked) // 2 and max(told)[0] >= self._newest:
+                if len(told) >= enough and max(told)[0] >= self._newest:
                     break
         finally:
             for task in asked:
@@ -113,13 +114,20 @@ class SentinelConnection(ServerConnection):
 
 async def _ask_sentinel(address: RedisAddress, place: Place) -> tuple[int, Place]:
     """Returns when, as a number that grows with each failover, which server became the primary."""
+    asked = [["SENTINEL", "MASTER", address.master], ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", address.master]]
     async with asyncio.timeout(_SENTINEL_SECONDS):
         connection = await opened(address, place, address.sentinel_access, db=0)
         try:
-            await connection.send_command("SENTINEL", "MASTER", address.master)
-            state = mapping_of(await connection.read_response())
+            await connection.send_packed_command(
+                connection.pack_commands(asked)
+            )  # At once: both answers are of one moment.
+            described = mapping_of(await connection.read_response())
+            host, port = await connection.read_response()
         finally:
             await close(connection)
-    if {"s_down", "o_down"} & set(state["flags"].split(",")):
+    # Whoever leads a failover describes the old primary until all replicas follow the new one, which it names. Nobody else
+    # may know of that one yet: sentinels tell each other every other second.
+    is_described = (host, port) == (described["ip"], described["port"])
+    if is_described and {"s_down", "o_down"} & set(described["flags"].split(",")):
         raise RedisConnectionError("the primary is down")
-    return int(state["config-epoch"]), (state["ip"], int(state["port"]))
+    return int(described["config-epoch"]), (host, int(port))
