@@ -31,6 +31,7 @@ from identity.oauth.introspection import Introspection
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
 from identity.settings import ConfigurationError, Settings
+from identity.store.noting import Notes, keep_writing
 from identity.store.redis.clock import RedisClock
 from identity.store.redis.connection import (
     RedisConnection,
@@ -113,7 +114,7 @@ class Parts:
     stop: Stop
 
     @property
-    def notes(self) -> tuple[AuditTrail, ApiKeyUses, RedisIssueCounts]:
+    def notes(self) -> tuple[Notes, ...]:
         """What is written down a moment later, and when the server stops."""
         return self.audit, self.uses, self.issued
 
@@ -208,7 +209,7 @@ def _lifespan(settings: Settings, parts: Parts) -> Callable[[FastAPI], AbstractA
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             history = History(parts.stores.database, settings.history_retention)
             beside = (watch, rotation.run(), watch_for_standstills(), history.run(), parts.clocks.run())
-            noting = (each.run() for each in parts.notes)
+            noting = (keep_writing(each) for each in parts.notes)
             following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside, *noting))
             cleanup.push_async_callback(_stop, parts, following, others)
             with on_stop_signal(parts.stop, parts.follower.stop_waiting):

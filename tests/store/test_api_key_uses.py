@@ -10,6 +10,7 @@ from sqlmodel import col, select
 from identity.feed.rules import Rule
 from identity.feed.stores import StoreUnavailableError
 from identity.models import ApiKey, Resource, User
+from identity.store.noting import keep_writing
 from identity.store.sql import api_key_uses
 from identity.store.sql.api_key_uses import ApiKeyUses
 from identity.store.sql.change import changes
@@ -81,11 +82,11 @@ async def test_uses_wait_while_the_database_is_away_and_are_bounded(monkeypatch:
     await away.close()
 
 
-async def test_uses_are_written_in_the_background(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api_key_uses, "_PAUSE_SECONDS", 0.02)
+async def test_uses_are_written_in_the_background(database: Database) -> None:
     await populate(database, "k1")
     uses = ApiKeyUses(database)
-    running = asyncio.create_task(uses.run())
+    uses.pause_seconds = 0.02
+    running = asyncio.create_task(keep_writing(uses))
     uses.note("k1")
     async with asyncio.timeout(5):
         while (await used(database))["k1"] is None:

@@ -10,6 +10,7 @@ from sqlmodel import select
 
 from identity.feed.stores import StoreUnavailableError
 from identity.models import AuditEvent
+from identity.store.noting import keep_writing
 from identity.store.sql.audit import AuditTrail
 from identity.store.sql.engine import Database
 
@@ -39,7 +40,7 @@ async def test_events_are_written_in_order_many_to_a_transaction(database: Datab
 
 async def test_events_are_written_a_moment_after_they_were_recorded(database: Database) -> None:
     trail = AuditTrail(database)
-    running = asyncio.create_task(trail.run())
+    running = asyncio.create_task(keep_writing(trail))
     trail.record("token.issued")
     await until_stored(database, 1)
     trail.record("token.issued")
@@ -89,7 +90,7 @@ async def test_the_queue_has_an_end(database: Database) -> None:
 async def test_an_event_that_cannot_be_stored_does_not_keep_the_others_out(database: Database, poison: str) -> None:
     """A64: otherwise whoever finds such a text switches the audit trail off."""
     trail = AuditTrail(database)
-    running = asyncio.create_task(trail.run())
+    running = asyncio.create_task(keep_writing(trail))
     trail.record("token.refused", detail="before")
     trail.record("token.refused", detail=poison, address=poison)
     trail.record("token.refused", detail="after")

@@ -12,6 +12,7 @@ from engines import keys
 
 from identity.feed.stores import StoreUnavailableError
 from identity.store.embedded import EmbeddedValkey
+from identity.store.noting import keep_writing
 from identity.store.redis.connection import RedisConnection, connect
 from identity.store.redis.issued import RedisIssueCounts
 from identity.tokens.issued import HOUR, Holder, IssuedTokens
@@ -90,16 +91,16 @@ async def test_no_more_than_ten_thousand_different_counters_wait(redis: RedisCon
 
 @asynccontextmanager
 async def writing(counts: RedisIssueCounts) -> AsyncIterator[None]:
-    task = asyncio.create_task(counts.run())
+    task = asyncio.create_task(keep_writing(counts))
     yield
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task
 
 
-async def test_a_running_server_writes_by_itself(redis: RedisConnection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("identity.store.redis.issued._PAUSE_SECONDS", 0.01)
+async def test_a_running_server_writes_by_itself(redis: RedisConnection) -> None:
     counts = RedisIssueCounts(redis)
+    counts.pause_seconds = 0.01
     async with writing(counts), asyncio.timeout(5):
         counts.count("k1", *SHOP, NOW)
         while not await counts.signed_by(["k1"]):

@@ -7,14 +7,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Collection
-from contextlib import suppress
 
-from identity.feed.stores import StoreUnavailableError
 from identity.store.redis.commands import RedisConnection
 from identity.store.redis.dialling import mapping_of
 from identity.tokens.issued import HOUR, Holder, IssuedTokens
 
-_PAUSE_SECONDS = 1.0
 _HOURS_KEPT = 7 * 24
 _MAX_WAITING = 10_000
 
@@ -27,6 +24,8 @@ class RedisIssueCounts:
     was lost may count twice; while Redis is away they wait, 10,000 different ones at most. What was counted is known for a
     week."""
 
+    pause_seconds = 1.0
+
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self._waiting: Counter[_Counter] = Counter()
@@ -37,13 +36,6 @@ class RedisIssueCounts:
         counter = (kid, client_id, audience, now // HOUR)
         if len(self._waiting) < _MAX_WAITING or counter in self._waiting:
             self._waiting[counter] += 1
-
-    async def run(self) -> None:
-        """Writes what was counted until cancelled; a write under way goes on, and the last `flush` waits for it."""
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            with suppress(StoreUnavailableError):
-                await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Writes everything counted so far; what cannot be written waits for the next time."""

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 
 from sqlalchemy import bindparam, or_, update
 from sqlmodel import col
 
-from identity.feed.stores import StoreUnavailableError
 from identity.models import ApiKey
 from identity.store.sql.engine import Database
-
-_PAUSE_SECONDS = 60.0
-"""So a key is written at most once a minute by each process, however often it is used."""
 
 _MAX_WAITING = 10_000
 _BATCH = 500
@@ -22,6 +16,8 @@ _BATCH = 500
 
 class ApiKeyUses:
     """Keeps the last use of each key. A process that is killed loses a minute of it, which harms nobody."""
+
+    pause_seconds = 60.0  # So a key is written at most once a minute by each process, however often it is used.
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,13 +27,6 @@ class ApiKeyUses:
         """Notes that the key was used now. Never waits and never fails; while 10,000 keys wait, others are left out."""
         if len(self._waiting) < _MAX_WAITING or key_id in self._waiting:
             self._waiting[key_id] = datetime.now(UTC)
-
-    async def run(self) -> None:
-        """Writes what was noted until cancelled; a write under way goes on."""
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            with suppress(StoreUnavailableError):
-                await asyncio.shield(self.flush())
 
     async def flush(self) -> None:
         """Writes everything noted so far; what cannot be written waits for the next time."""

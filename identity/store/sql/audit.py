@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +10,9 @@ import structlog
 from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
-from identity.feed.stores import StoreUnavailableError
 from identity.models import AuditEvent
 from identity.store.sql.engine import Database
 
-_PAUSE_SECONDS = 0.2
 _MAX_WAITING = 10_000
 _BATCH = 500
 
@@ -28,6 +25,8 @@ class AuditTrail:
     What changes something is audited in the transaction that changes it (`SqlChange.record`), never here. A process that is
     killed loses at most the last fifth of a second of login events; a database that stays away, all beyond 10,000, counted.
     """
+
+    pause_seconds = 0.2
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,15 +61,8 @@ class AuditTrail:
             }
         )
 
-    async def run(self) -> None:
-        """Writes what is queued until cancelled; a write under way goes on, and the last `flush` waits for it."""
-        while True:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            with suppress(StoreUnavailableError):
-                await asyncio.shield(self.flush())
-
     async def flush(self) -> None:
-        """Writes everything that is queued now."""
+        """Writes everything that is queued now, after a write that is under way."""
         async with self._writing:
             if self._lost:
                 log.error("audit events were lost while the database was away", events=self._lost)
