@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,11 +26,24 @@ from identity.keyring.making import first_keyring
 from identity.settings import Settings
 from identity.store.sql.migration import migrate
 
+REAL_PROCESSES = {"end_to_end", "store", "faults"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--long", action="store_true", help="run what is marked faults in its full counts, over several runs"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What works with real processes comes first: it takes longest, and at the end it would leave workers idle."""
+    items.sort(key=lambda item: item.path.parent.name not in REAL_PROCESSES)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`. A worker whose test waits for a process, or for a clock, leaves its core to one more."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")
