@@ -20,19 +20,26 @@ from identity.feed.stores import StoreUnavailableError
 from identity.installed_keys import high_water, key_place, key_rules
 from identity.keyring.live import LiveKeys, LoadedKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
+from identity.oauth.authorization.decision import Authorization
+from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.api_key import ApiKeyGrant
+from identity.oauth.grants.authorization_code import AuthorizationCodeGrant
 from identity.oauth.grants.client_credentials import ClientCredentialsGrant
 from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
 from identity.oauth.grants.sessions import Sessions
 from identity.oauth.introspection import Introspection
+from identity.oauth.live_tokens import LiveTokens
+from identity.oauth.password_authentication import PasswordAuthentication
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
+from identity.oauth.userinfo import UserInfo
 from identity.settings import ConfigurationError, Settings
 from identity.store.noting import Notes, keep_writing
 from identity.store.redis.clock import RedisClock
+from identity.store.redis.codes import RedisCodes
 from identity.store.redis.connection import (
     RedisConnection,
     UnsuitableRedisError,
@@ -42,7 +49,9 @@ from identity.store.redis.connection import (
 )
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
+from identity.store.redis.interactions import RedisInteractions
 from identity.store.redis.issued import RedisIssueCounts
+from identity.store.redis.login_sessions import RedisLoginSessions
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.throttle import RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
@@ -58,6 +67,7 @@ from identity.store.sql.journal import SqlJournal
 from identity.store.sql.registrations import Registrations
 from identity.store.sql.revision import tables_of
 from identity.tokens.access_token import AccessTokenMint
+from identity.tokens.id_token import IdTokenMint
 from identity.web import errors
 from identity.web.addresses import ClientAddress
 from identity.web.cors import CrossOrigin
@@ -67,6 +77,9 @@ from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.services import Services
 from identity.web.standstill import watch_for_standstills
 from identity.web.stopping import Stop, on_stop_signal
+
+_INTERACTION_SECONDS = 1800.0
+"""How long a person may take to log in."""
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
@@ -155,26 +168,31 @@ def clocks_of(stores: Stores) -> dict[str, StoreClock]:
 
 
 def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts, Services]:
-    registry = RememberingRegistry(stores.database)
+    registry = RememberingRegistry(stores.database, settings.issuer)
     follower = Follower(stores.journal, stores.stream, stores.ledger, registry, high_water(settings))
     keys.on_change = follower.wake
     passwords = Passwords(settings.password_threads, settings.password_queue)
     throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
     login = Login(SqlAccounts(stores.database), passwords, throttle)
+    people = PasswordAuthentication(login, registry)
     audit, uses, clocks = AuditTrail(stores.database), ApiKeyUses(stores.database), Clocks(clocks_of(stores))
     authentication = ClientAuthentication(registry, settings.default_client)
     sessions = Sessions(stores.ledger, stores.families)
+    codes = RedisCodes(stores.redis, settings.code_lifetime, settings.token_horizon)
     grants = (
-        PasswordGrant(login, registry, stores.families, keys, settings.refresh_absolute_lifetime),
+        AuthorizationCodeGrant(registry, codes, stores.families, sessions, follower, keys),
+        PasswordGrant(people, registry, stores.families, keys, settings.refresh_absolute_lifetime),
         RefreshTokenGrant(registry, stores.families, sessions, stores.journal, follower, keys, audit),
         ClientCredentialsGrant(registry),
         ApiKeyGrant(registry, uses),
     )
     mint = AccessTokenMint(settings.issuer, settings.access_token_lifetime)
+    id_mint = IdTokenMint(settings.issuer, settings.access_token_lifetime)
     issued, api_keys = RedisIssueCounts(stores.redis), ApiKeyAuthentication(registry)
-    tokens = TokenPipeline(authentication, api_keys, grants, follower, keys, mint, audit, issued)
+    tokens = TokenPipeline(authentication, api_keys, grants, follower, keys, mint, id_mint, audit, issued)
     revocation = Revocation(authentication, sessions, TokenReader(stores.families, keys, settings.issuer))
-    introspection = Introspection(authentication, follower, keys, settings.issuer)
+    live_tokens = LiveTokens(follower, keys, settings.issuer)
+    login_sessions = RedisLoginSessions(stores.redis, settings.login_idle_lifetime)
     address, stop = ClientAddress(settings.trusted_proxies), Stop(settings.stop_delay)
     services = Services(
         settings=settings,
@@ -183,7 +201,14 @@ def _assemble(settings: Settings, stores: Stores, keys: LiveKeys) -> tuple[Parts
         authentication=authentication,
         tokens=tokens,
         revocation=revocation,
-        introspection=introspection,
+        introspection=Introspection(authentication, live_tokens),
+        authorization=Authorization(
+            settings.issuer, registry, follower, keys, codes, settings.refresh_absolute_lifetime
+        ),
+        interactions=RedisInteractions(stores.redis, _INTERACTION_SECONDS),
+        login_sessions=login_sessions,
+        sign_in=SignIn(people, login_sessions, follower, audit, settings.login_absolute_lifetime),
+        userinfo=UserInfo(live_tokens, registry),
         address=address,
         registry=registry,
         verifiers=RedisVerifiers(stores.redis),

@@ -81,6 +81,11 @@ class Settings(BaseModel):
     refresh_absolute_lifetime: int = Field(
         30 * 86400, ge=1, description="Seconds after which a session ends in any case."
     )
+    code_lifetime: int = Field(60, ge=1, le=600, description="Seconds an authorization code may be redeemed.")
+    login_idle_lifetime: int = Field(8 * 3600, ge=1, description="Seconds a login at a browser may rest.")
+    login_absolute_lifetime: int = Field(
+        7 * 86400, ge=1, description="Seconds after which a login at a browser ends in any case."
+    )
     history_retention: int = Field(
         400 * 86400,
         ge=0,

@@ -15,11 +15,12 @@ from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Client
 from identity.oauth.client_authentication import hash_secret
+from identity.oauth.redirect_uris import problem_with
 from identity.store.sql.change import SqlChange
 from identity.verifier.profile import RuleKind
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-GRANT_TYPES = ("password", "refresh_token", "client_credentials")
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", "password")
 _SECRETS_AT_ONCE = 2
 _MAX_NAME = 255
 
@@ -35,6 +36,7 @@ class NewClient:
     is_public: bool = False
     default_resource: str | None = None
     origins: Sequence[str] = ()
+    redirect_uris: Sequence[str] = ()
     rotates_refresh_tokens: bool = True
 
 
@@ -130,6 +132,7 @@ def _row(new: NewClient, scopes: list[str], secret: str | None) -> Client:
         grant_types=sorted(set(new.grant_types)),
         scopes=scopes,
         origins=sorted(set(new.origins)),
+        redirect_uris=sorted(set(new.redirect_uris)),
         default_resource=new.default_resource,
         rotates_refresh_tokens=new.rotates_refresh_tokens,
     )
@@ -146,6 +149,11 @@ def _require_acceptable(new: NewClient) -> None:
         raise AdministrationError("A public client cannot use client_credentials: it cannot prove who it is.")
     if new.is_public and not new.rotates_refresh_tokens:
         raise AdministrationError("A public client's refresh tokens must rotate (RFC 9700 section 4.14.2).")
+    if ("authorization_code" in new.grant_types) is not bool(new.redirect_uris):
+        raise AdministrationError("A client has redirect URIs if, and only if, it uses authorization_code.")
+    for uri in new.redirect_uris:
+        if problem := problem_with(uri):
+            raise AdministrationError(f"The redirect URI {uri!r} {problem}.")
     for origin in new.origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or origin != f"{parts.scheme}://{parts.netloc}":

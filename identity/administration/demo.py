@@ -1,4 +1,4 @@
-"""The demo that `identity dev` makes: two people, two clients, one resource. `identity serve` refuses to run with it."""
+"""The demo that `identity dev` makes: two people, three clients, one resource. `identity serve` refuses to run with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from identity.accounts.passwords import Passwords
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Client, Resource, Role, User, UserRole
+from identity.oauth.claims import OPENID_SCOPES
 from identity.oauth.client_authentication import hash_secret
 from identity.store.sql.change import SqlChange
 from identity.verifier.profile import RuleKind
@@ -39,7 +40,7 @@ async def make_demo(ledger: Ledger[SqlChange], passwords: Passwords, notes: Demo
         await change.registrations.flush()
         subjects = {user.username: user.subject for user in await change.registrations.users()}
         change.registrations.add(*(UserRole(subject=subjects[name], role=role) for name, (_, role) in _PEOPLE.items()))
-        change.registrations.add(_public_client(notes), _service(notes))
+        change.registrations.add(_public_client(notes), _web_client(notes), _service(notes))
         change.revoke(Rule.changed(RuleKind.EVERYTHING))
         change.record(AuditEvent(event="demo.created", actor="identity dev"))
 
@@ -55,7 +56,14 @@ def _independent(notes: DemoNotes, hashes: dict[str, str]) -> Sequence[Resource 
         ),
         *(Role(name=name, scopes=scopes) for name, scopes in _ROLES.items()),
         *(
-            User(subject=secrets.token_hex(13), username=name, username_key=name, password_hash=hashed, is_demo=True)
+            User(
+                subject=secrets.token_hex(13),
+                username=name,
+                username_key=name,
+                password_hash=hashed,
+                claims={"name": name.title(), "email": f"{name}@example.com", "email_verified": True},
+                is_demo=True,
+            )
             for name, hashed in hashes.items()
         ),
     ]
@@ -67,6 +75,20 @@ def _public_client(notes: DemoNotes) -> Client:
         name="Demo",
         grant_types=["password", "refresh_token"],
         scopes=[*_SCOPES, "roles"],
+        origins=[notes.resource_identifier],
+        default_resource="orders",
+        is_demo=True,
+    )
+
+
+def _web_client(notes: DemoNotes) -> Client:
+    """For the code flow: a program on this machine, which listens where there is a free port."""
+    return Client(
+        client_id="demo-web",
+        name="Demo web app",
+        grant_types=["authorization_code", "refresh_token"],
+        redirect_uris=["http://127.0.0.1/callback"],
+        scopes=[*_SCOPES, *sorted(OPENID_SCOPES), "roles"],
         origins=[notes.resource_identifier],
         default_resource="orders",
         is_demo=True,

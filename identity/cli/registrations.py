@@ -24,10 +24,17 @@ Scopes = Annotated[list[str] | None, typer.Option("--scope", help="A scope; may 
 @clients.command("create")
 def create_client(
     client_id: str,
-    grant: Annotated[list[str], typer.Option(help="password, refresh_token, client_credentials; may be repeated.")],
+    grant: Annotated[
+        list[str],
+        typer.Option(help="authorization_code, refresh_token, client_credentials, password; may be repeated."),
+    ],
     scope: Scopes = None,
     public: Annotated[bool, typer.Option("--public", help="The client cannot keep a secret, and has none.")] = False,
     resource: Annotated[str | None, typer.Option(help="Resource meant when a request names none.")] = None,
+    name: Annotated[str, typer.Option(help="What people are told who asks; the id, if left out.")] = "",
+    redirect_uri: Annotated[
+        list[str] | None, typer.Option(help="Where browsers are sent back with a code; may be repeated.")
+    ] = None,
     origin: Annotated[list[str] | None, typer.Option(help="Web origin that may call (CORS); may be repeated.")] = None,
     keep_refresh_tokens: Annotated[bool, typer.Option("--no-rotation", help="Refresh tokens stay the same.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -40,6 +47,8 @@ def create_client(
         scopes=scope or [],
         is_public=public,
         default_resource=resource,
+        name=name,
+        redirect_uris=redirect_uri or [],
         origins=origin or [],
         rotates_refresh_tokens=not keep_refresh_tokens,
     )
@@ -62,7 +71,15 @@ def list_clients(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) 
     rows = [
         {
             **client.model_dump(
-                include={"client_id", "is_enabled", "grant_types", "scopes", "default_resource", "origins"}
+                include={
+                    "client_id",
+                    "is_enabled",
+                    "grant_types",
+                    "redirect_uris",
+                    "scopes",
+                    "default_resource",
+                    "origins",
+                }
             ),
             "is_public": not client.secret_hashes,
         }

@@ -97,6 +97,16 @@ class Picture:
             or any(self._kinds[place] & _ENDS for place in self._rules.places(rule_digest(RuleKind.GRANT, grant_id)))
         )
 
+    def has_logged_out(self, session_id: str, subject: str, revision: int) -> bool:
+        """Tells whether a login session that began at `revision` is over, as far as this process knows."""
+        return (
+            self._ended.get(known_digest(RuleKind.SUBJECT, subject), 0) > revision
+            or self._ended.get(known_digest(RuleKind.EVERYTHING), 0) > revision
+            or any(
+                self._kinds[place] & _ENDS for place in self._rules.places(rule_digest(RuleKind.SESSION, session_id))
+            )
+        )
+
     def forget_expired(self, now: float) -> None:
         """Drops rules that can match nothing alive any more. Ended people and clients stay known: sessions live longer.
 

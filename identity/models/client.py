@@ -16,6 +16,7 @@ class Client(SQLModel, table=True):
     name: str = Field(max_length=255)
     secret_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
     grant_types: list[str] = Field(default_factory=list, sa_type=JSON)
+    redirect_uris: list[str] = Field(default_factory=list, sa_type=JSON, sa_column_kwargs={"server_default": "[]"})
     scopes: list[str] = Field(default_factory=list, sa_type=JSON)
     origins: list[str] = Field(default_factory=list, sa_type=JSON)
     default_resource: str | None = Field(default=None, foreign_key="resource.name", max_length=64)

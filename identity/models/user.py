@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+from sqlalchemy import JSON
 from sqlmodel import Field, SQLModel
 
 
@@ -17,6 +19,8 @@ class User(SQLModel, table=True):
     username_key: str = Field(max_length=1024, unique=True)
     """The normalised name: two names a reader would take for the same are the same (U14)."""
     password_hash: str | None = Field(default=None, max_length=255)
+    claims: dict[str, Any] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})
+    """Standard claims by name (OpenID Connect Core section 5.1)."""
     is_enabled: bool = True
     is_demo: bool = False
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))

@@ -16,7 +16,17 @@ from identity.oauth.requests import TokenRequest
 from identity.tokens.api_key import read_key
 from identity.verifier.profile import API_KEY_CLIENT, API_KEY_GRANT
 
-_PERSONAL: Final = RegisteredClient(API_KEY_CLIENT, (), frozenset(), frozenset(), None, False, True)
+_PERSONAL: Final = RegisteredClient(
+    client_id=API_KEY_CLIENT,
+    secret_hashes=(),
+    grant_types=frozenset(),
+    redirect_uris=(),
+    scopes=frozenset(),
+    default_resource=None,
+    rotates_refresh_tokens=False,
+    is_enabled=True,
+    name="",
+)
 """What stands for the client where a person's key is presented: no client of anybody's."""
 
 

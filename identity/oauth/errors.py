@@ -7,9 +7,16 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── InvalidGrant              wrong credentials, or a token or key that is over   RFC 6749 section 5.2
     ├── UnauthorizedClient        this client may not use this grant                  RFC 6749 section 5.2
     ├── UnsupportedGrantType      nobody may use this grant                           RFC 6749 section 5.2
+    ├── UnsupportedResponseType   only codes are given to browsers                    RFC 6749 section 4.1.2.1
+    ├── AccessDenied              the person said no, or may not have what is asked   RFC 6749 section 4.1.2.1
+    ├── LoginRequired             somebody would have to log in, and prompt=none      OpenID Connect Core section 3.1.2.6
+    ├── RequestNotSupported       a request object by value                           OpenID Connect Core section 3.1.2.6
+    ├── RequestUriNotSupported    a request object by reference                       OpenID Connect Core section 3.1.2.6
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
     ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
+    ├── InvalidToken              an access token that is no good here                RFC 6750 section 3.1
+    ├── InsufficientScope         an access token that may not do this                RFC 6750 section 3.1
     └── TemporarilyUnavailable    try again: a store is away, or too much is waiting  RFC 6749 section 4.1.2.1, by status 503
 """
 
@@ -68,6 +75,36 @@ class UnsupportedGrantType(OAuthError):
     code = "unsupported_grant_type"
 
 
+class UnsupportedResponseType(OAuthError):
+    """The server answers browsers with codes, never with tokens."""
+
+    code = "unsupported_response_type"
+
+
+class AccessDenied(OAuthError):
+    """The person said no, or may not have anything of what was asked for."""
+
+    code = "access_denied"
+
+
+class LoginRequired(OAuthError):
+    """Somebody has to log in, and the client said that nobody must be asked."""
+
+    code = "login_required"
+
+
+class RequestNotSupported(OAuthError):
+    """Request objects are not read."""
+
+    code = "request_not_supported"
+
+
+class RequestUriNotSupported(OAuthError):
+    """Request objects are not fetched."""
+
+    code = "request_uri_not_supported"
+
+
 class InvalidScope(OAuthError):
     """A requested scope is malformed, unknown, or more than may be had."""
 
@@ -78,6 +115,20 @@ class InvalidTarget(OAuthError):
     """The resource is unknown, or the scopes belong to several."""
 
     code = "invalid_target"
+
+
+class InvalidToken(OAuthError):
+    """The access token is no good; no code is told to whoever sent none (RFC 6750 section 3)."""
+
+    code = "invalid_token"
+    status = 401
+
+
+class InsufficientScope(OAuthError):
+    """The access token is good, and does not allow this."""
+
+    code = "insufficient_scope"
+    status = 403
 
 
 class TemporarilyUnavailable(OAuthError):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from identity.oauth.claims import CLAIMS_OF
+from identity.oauth.pkce import S256
 from identity.verifier import profile
 
+AUTHORIZATION_PATH = "/authorize"
+LOGIN_PATH = "/login"
 TOKEN_PATH = "/token"
+USERINFO_PATH = "/userinfo"
 REVOCATION_PATH = "/revoke"
 INTROSPECTION_PATH = "/introspect"
 JWKS_PATH = "/.well-known/jwks.json"
@@ -14,6 +19,7 @@ FEED_PATH = "/revocations"
 AUTHORIZATION_SERVER_PATH = "/.well-known/oauth-authorization-server"
 OPENID_CONFIGURATION_PATH = "/.well-known/openid-configuration"
 
+_OWN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "at_hash", "sid")
 _RESOURCE_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 _CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION]
 
@@ -22,13 +28,25 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
     """Returns the metadata document of this issuer."""
     return {
         "issuer": issuer,
+        "authorization_endpoint": issuer + AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
+        "userinfo_endpoint": issuer + USERINFO_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         profile.INTROSPECTION_METADATA: issuer + INTROSPECTION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
         profile.FEED_METADATA: issuer + FEED_PATH,
         "grant_types_supported": list(grant_types),
-        "response_types_supported": [],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "code_challenge_methods_supported": [S256],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [profile.ALGORITHM],
+        "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
+        "prompt_values_supported": ["none", "login", "select_account"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
         "scopes_supported": sorted(scopes),
         "token_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+
+from identity.oauth.metadata import USERINFO_PATH
+from identity.verifier.profile import ACCESS_TOKEN_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,10 +17,12 @@ class RegisteredClient:
     client_id: str
     secret_hashes: tuple[bytes, ...]
     grant_types: frozenset[str]
+    redirect_uris: tuple[str, ...]
     scopes: frozenset[str]
     default_resource: str | None
     rotates_refresh_tokens: bool
     is_enabled: bool
+    name: str
 
     @property
     def is_public(self) -> bool:
@@ -37,15 +43,19 @@ class ProtectedResource:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """All resources, found by identifier, by name and by the scopes they own."""
+    """All resources, found by identifier, by name and by the scopes they own. `userinfo` is the server's own: it owns no scope,
+    has no name, and is what a token is for that asks for nobody else."""
 
     by_identifier: dict[str, ProtectedResource]
     by_name: dict[str, ProtectedResource]
+    userinfo: ProtectedResource
 
     @classmethod
-    def of(cls, resources: list[ProtectedResource]) -> Resources:
-        """Indexes `resources`."""
-        return cls({each.identifier: each for each in resources}, {each.name: each for each in resources})
+    def of(cls, resources: list[ProtectedResource], issuer: str) -> Resources:
+        """Indexes `resources`, and the server's own."""
+        own = ProtectedResource("", issuer + USERINFO_PATH, frozenset(), ACCESS_TOKEN_TYPE, ())
+        by_identifier = {each.identifier: each for each in (*resources, own)}
+        return cls(by_identifier, {each.name: each for each in resources}, own)
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -55,12 +65,14 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person as far as tokens are concerned: may they have any, and which scopes do their roles permit?"""
+    """A person as far as tokens are concerned: may they have any, and which scopes do their roles permit? `claims` is what
+    UserInfo may tell of them."""
 
     subject: str
     is_enabled: bool
     scopes: frozenset[str]
     roles: tuple[str, ...]
+    claims: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ class TokenRequest:
     password: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     api_key: str | None = field(default=None, repr=False)
+    code: str | None = field(default=None, repr=False)
+    code_verifier: str | None = field(default=None, repr=False)
+    redirect_uri: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from identity.oauth.claims import OPENID_SCOPE, OPENID_SCOPES
 from identity.oauth.errors import InvalidScope, InvalidTarget
 from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Resources
 
@@ -12,8 +13,8 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 """RFC 6749 section 3.3: any visible ASCII character but the quote and the backslash."""
 
 ROLES_SCOPE = "roles"
-SERVER_SCOPES = frozenset({ROLES_SCOPE})
-"""Scopes that belong to no resource: they ask for something in the token itself."""
+SERVER_SCOPES = frozenset({ROLES_SCOPE}) | OPENID_SCOPES
+"""Scopes that belong to no resource: they ask for something in the token itself, or of UserInfo."""
 
 _MAX_SCOPES = 100
 
@@ -83,6 +84,8 @@ def _target(
     if len(owners) > 1:
         raise InvalidTarget("The requested scopes belong to more than one resource.")
     name = owners.pop() if owners else client.default_resource
+    if name is None and OPENID_SCOPE in asked:
+        return all_.userinfo
     if name is None or name not in all_.by_name:
         raise InvalidTarget("Name a resource or a scope; this client has no default resource.")
     return all_.by_name[name]

@@ -60,8 +60,9 @@ class _Memory(Generic[T]):
 class RememberingRegistry:
     """Implements `oauth.registry.Registry` over SQL, and `feed.follower.Memory`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, issuer: str) -> None:
         self._database = database
+        self._issuer = issuer
         self._clients: _Memory[RegisteredClient] = _Memory()
         self._people: _Memory[Person] = _Memory()
         self._api_keys: _Memory[RegisteredApiKey] = _Memory()
@@ -91,9 +92,10 @@ class RememberingRegistry:
 
         async def read() -> Resources:
             async with self._database.read() as session:
-                return Resources.of([_resource(row) for row in await Registrations(session).resources()])
+                rows = await Registrations(session).resources()
+            return Resources.of([_resource(row) for row in rows], self._issuer)
 
-        return await self._resources.get(_EVERYTHING, read) or Resources({}, {})
+        return await self._resources.get(_EVERYTHING, read) or Resources.of([], self._issuer)
 
     async def api_key(self, key_id: str, secret_hash: bytes) -> RegisteredApiKey | None:
         """Returns the API key with this id and secret, or None. Only a key whose secret was shown is remembered, so a wrong
@@ -149,16 +151,19 @@ def _client(row: Client) -> RegisteredClient:
         client_id=row.client_id,
         secret_hashes=tuple(bytes.fromhex(each) for each in row.secret_hashes),
         grant_types=frozenset(row.grant_types),
+        redirect_uris=tuple(row.redirect_uris),
         scopes=frozenset(row.scopes),
         default_resource=row.default_resource,
         rotates_refresh_tokens=row.rotates_refresh_tokens,
         is_enabled=row.is_enabled,
+        name=row.name,
     )
 
 
 def _person(user: User, roles: Sequence[Role]) -> Person:
     scopes = frozenset(scope for role in roles for scope in role.scopes)
-    return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles))
+    claims = {"preferred_username": user.username, **user.claims}
+    return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles), claims)
 
 
 def _api_key(row: ApiKey) -> RegisteredApiKey:

@@ -31,6 +31,7 @@ class AccessTokenGrant:
     auth_time: int | None = None
     authentication_methods: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
+    session_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class AccessTokenMint:
             claims["scope"] = " ".join(grant.scopes)
         if grant.grant_id is not None:
             claims[profile.GRANT_CLAIM] = grant.grant_id
+        if grant.session_id:
+            claims[profile.SESSION_CLAIM] = grant.session_id
         if grant.auth_time is not None:
             claims["auth_time"] = grant.auth_time
             claims["amr"] = grant.authentication_methods

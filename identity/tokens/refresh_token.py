@@ -62,7 +62,7 @@ class Family:
     """What a login was granted; none of it changes while the family lives. Times are Unix seconds.
 
     `revision` is the feed head seen before the login's checks: a rule about the person or client that is newer ends the
-    family without anyone having to find it.
+    family without anyone having to find it. `session_id` is the login session at a browser that it came of, if it did.
     """
 
     family: str
@@ -74,6 +74,7 @@ class Family:
     authentication_methods: tuple[str, ...]
     revision: int
     expires_at: int
+    session_id: str = ""
 
 
 class Step(StrEnum):

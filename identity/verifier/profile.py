@@ -20,6 +20,9 @@ ACCESS_TOKEN_TYPE: Final = "at+jwt"
 LEGACY_TOKEN_TYPE: Final = "JWT"
 """The `typ` a resource may be registered with when its old verifier refuses `at+jwt`."""
 
+ID_TOKEN_TYPE: Final = "JWT"
+"""The `typ` of ID tokens. What keeps them apart from access tokens for old verifiers is their audience, a client."""
+
 ALGORITHM: Final = "RS256"
 """The only algorithm issued and accepted; the key says so too (`alg` of its JWK), never the token alone."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.requests import Request
 
-from identity.oauth.errors import InvalidClient, InvalidRequest
+from identity.oauth.authorization.request import AuthorizationParameters
+from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
 from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
 from identity.oauth.scopes import parse_scope
 from identity.verifier.profile import API_KEY_PARAMETER
@@ -71,7 +72,33 @@ async def read_token_request(request: Request, address: str) -> TokenRequest:
         password=form.get("password"),
         refresh_token=form.get("refresh_token"),
         api_key=form.get(API_KEY_PARAMETER),
+        code=form.get("code"),
+        code_verifier=form.get("code_verifier"),
+        redirect_uri=form.get("redirect_uri"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class LoginForm:
+    """What a person sends from the login page."""
+
+    interaction: str
+    username: str
+    password: str = field(repr=False)
+
+
+async def read_authorization_parameters(request: Request) -> AuthorizationParameters:
+    """Parses the query, or the form, of an authorization request (OpenID Connect Core section 3.1.2.1). Nothing that is wrong
+    with single parameters is judged here: who may be told of it depends on others."""
+    pairs = await _read_pairs(request) if request.method == "POST" else _pairs_of(request.scope["query_string"])
+    values, faulty = _sorted_out(pairs)
+    return AuthorizationParameters(values, _resources(pairs), faulty)
+
+
+async def read_login_form(request: Request) -> LoginForm:
+    """Parses the form of the login page, or raises `InvalidRequest`."""
+    form = await _read_form(request)
+    return LoginForm(form.get("interaction") or "", form.get("username") or "", form.get("password") or "")
 
 
 async def read_revocation_request(request: Request, address: str) -> RevocationRequest:
@@ -84,6 +111,22 @@ async def read_introspection_request(request: Request) -> IntrospectionRequest:
     """Parses a request to the introspection endpoint, or raises `InvalidRequest`."""
     form = await _read_form(request)
     return IntrospectionRequest(form.get("token") or "", read_client_credentials(request, form))
+
+
+async def read_bearer_token(request: Request) -> str:
+    """Returns the access token of the header, or of the form, never both (RFC 6750 section 2); raises `InvalidToken` if
+    there is none. In a query it would be in every log."""
+    headers = _headers(request, b"authorization")
+    sent = (await _read_form(request)).get("access_token") if request.method == "POST" and _is_form(request) else None
+    if headers and sent is not None:
+        raise InvalidRequest("The access token was sent in two ways.")
+    scheme, _, token = "".join(headers[:1]).partition(" ")
+    if headers and (len(headers) > 1 or scheme.lower() != "bearer"):
+        raise InvalidToken("The request needs a bearer token.")
+    token = sent or token.strip()
+    if not token:
+        raise InvalidToken("The request needs an access token.")
+    return token
 
 
 def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:
@@ -103,29 +146,48 @@ def read_client_credentials(request: Request, form: Form | None = None) -> Clien
 
 
 async def _read_form(request: Request) -> Form:
-    media_type = "".join(_headers(request, b"content-type")[:1])
-    if media_type.partition(";")[0].strip().lower() != _FORM_TYPE:
+    pairs = await _read_pairs(request)
+    values, faulty = _sorted_out(pairs)
+    if faulty:
+        raise InvalidRequest("A parameter is repeated, or contains a NUL character.")
+    return Form(values, _resources(pairs))
+
+
+async def _read_pairs(request: Request) -> list[tuple[str, str]]:
+    if not _is_form(request):
         raise UnsupportedMediaType(f"The body must be {_FORM_TYPE}.")
+    return _pairs_of(await _read_body(request))
+
+
+def _is_form(request: Request) -> bool:
+    media_type = "".join(_headers(request, b"content-type")[:1])
+    return media_type.partition(";")[0].strip().lower() == _FORM_TYPE
+
+
+def _pairs_of(encoded: bytes) -> list[tuple[str, str]]:
     try:
-        text = (await _read_body(request)).decode("ascii")
-        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
+        text = encoded.decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS)
     except ValueError:
         raise InvalidRequest("The form is malformed.") from None
-    return _form_of(pairs)
 
 
-def _form_of(pairs: list[tuple[str, str]]) -> Form:
+def _sorted_out(pairs: list[tuple[str, str]]) -> tuple[dict[str, str], frozenset[str]]:
+    """Returns the parameters that have a value, and the names of those that are repeated or contain a NUL character."""
     values: dict[str, str] = {}
     seen: set[str] = set()
+    faulty: set[str] = set()
     for name, value in pairs:
-        if name in seen and name not in _REPEATABLE:
-            raise InvalidRequest("A parameter is repeated.")
+        if (name in seen and name not in _REPEATABLE) or "\0" in value:
+            faulty.add(name)
         seen.add(name)
-        if value and "\0" in value:
-            raise InvalidRequest("A parameter contains a NUL character.")
         if value:
             values[name] = value
-    return Form(values, tuple(value for name, value in pairs if name == "resource" and value))
+    return values, frozenset(faulty)
+
+
+def _resources(pairs: list[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(value for name, value in pairs if name == "resource" and value)
 
 
 async def _read_body(request: Request) -> bytes:

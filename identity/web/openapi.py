@@ -12,7 +12,10 @@ from identity.verifier.profile import API_KEY_GRANT, API_KEY_PARAMETER
 from identity.web.routes import issuer_path
 
 _TOKEN_PARAMETERS = {
-    "grant_type": f"password, refresh_token, client_credentials or {API_KEY_GRANT}",
+    "grant_type": f"authorization_code, refresh_token, client_credentials, password or {API_KEY_GRANT}",
+    "code": "with grant_type=authorization_code",
+    "code_verifier": "with grant_type=authorization_code (RFC 7636)",
+    "redirect_uri": "with grant_type=authorization_code, if the authorization request had one",
     "username": "with grant_type=password",
     "password": "with grant_type=password",
     "refresh_token": "with grant_type=refresh_token",
@@ -55,6 +58,7 @@ _TOKENS: dict[str, Any] = {
         "expires_in": {"type": "integer"},
         "scope": {"type": "string"},
         "refresh_token": {"type": "string"},
+        "id_token": {"type": "string"},
     },
 }
 
@@ -94,6 +98,7 @@ def _paths(base: str) -> dict[str, Any]:
                 {"200": _json("Whether it is good for the caller.", _INTROSPECTED)},
             )
         },
+        base + paths.USERINFO_PATH: _get("Who the person of a token is (OpenID Connect Core section 5.3)"),
         base + paths.JWKS_PATH: _get("The public keys (RFC 7517)"),
         paths.AUTHORIZATION_SERVER_PATH + base: _get("Metadata (RFC 8414)"),
         base + paths.OPENID_CONFIGURATION_PATH: _get("Metadata (OpenID Connect Discovery)"),

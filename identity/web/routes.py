@@ -5,13 +5,16 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from identity.oauth import metadata as paths
+from identity.web.authorize import AuthorizationEndpoint
 from identity.web.discovery import Discovery
 from identity.web.feed import FeedEndpoint
 from identity.web.front import Endpoints
 from identity.web.health import Health
 from identity.web.introspection import IntrospectionEndpoint
+from identity.web.pages import STYLESHEET_PATH, Pages
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
+from identity.web.userinfo import UserInfoEndpoint
 
 
 def endpoints(services: Services) -> Endpoints:
@@ -24,7 +27,17 @@ def endpoints(services: Services) -> Endpoints:
         Health(services),
     )
     base = issuer_path(services.settings.issuer)
+    pages, userinfo = Pages(base), UserInfoEndpoint(services)
+    authorization = AuthorizationEndpoint(services, pages, base)
+    authorize = pages.answering(authorization.authorize)
     return {
+        base + paths.AUTHORIZATION_PATH: {"GET": authorize, "POST": authorize},
+        base + paths.LOGIN_PATH: {
+            "GET": pages.answering(authorization.show_login),
+            "POST": pages.answering(authorization.log_in),
+        },
+        base + STYLESHEET_PATH: {"GET": pages.stylesheet},
+        base + paths.USERINFO_PATH: {"GET": userinfo.userinfo, "POST": userinfo.userinfo},
         base + paths.TOKEN_PATH: {"POST": token.token},
         base + paths.REVOCATION_PATH: {"POST": token.revoke},
         base + paths.INTROSPECTION_PATH: {"POST": introspection.introspect},
@@ -53,7 +66,7 @@ def public_paths(issuer: str) -> frozenset[str]:
 def client_paths(issuer: str) -> frozenset[str]:
     """Returns the paths that web pages of registered origins may call."""
     base = issuer_path(issuer)
-    return frozenset({base + paths.TOKEN_PATH, base + paths.REVOCATION_PATH})
+    return frozenset(base + path for path in (paths.TOKEN_PATH, paths.REVOCATION_PATH, paths.USERINFO_PATH))
 
 
 def issuer_path(issuer: str) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from identity.accounts.sessions import LoginSessions
 from identity.feed.clocks import Clocks
 from identity.feed.follower import Follower
 from identity.feed.verifiers import Verifiers
 from identity.keyring.live import LiveKeys
+from identity.oauth.authorization.decision import Authorization
+from identity.oauth.authorization.interactions import Interactions
+from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import Audit, TokenPipeline
 from identity.oauth.introspection import Introspection
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
+from identity.oauth.userinfo import UserInfo
 from identity.settings import Settings
 from identity.web.addresses import ClientAddress
 from identity.web.stopping import Stop
@@ -31,6 +36,11 @@ class Services:
     introspection: Introspection
     address: ClientAddress
     registry: Registry
+    authorization: Authorization
+    interactions: Interactions
+    login_sessions: LoginSessions
+    sign_in: SignIn
+    userinfo: UserInfo
     verifiers: Verifiers
     clocks: Clocks
     audit: Audit

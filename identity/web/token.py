@@ -43,4 +43,6 @@ def _body(answer: TokenResponse) -> bytes:
     }
     if answer.refresh_token is not None:
         members["refresh_token"] = answer.refresh_token
+    if answer.id_token is not None:
+        members["id_token"] = answer.id_token
     return _encode(members).encode()

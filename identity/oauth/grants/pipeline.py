@@ -33,6 +33,7 @@ from identity.oauth.errors import (
 from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
+from identity.tokens.id_token import IdTokenGrant, IdTokenMint
 from identity.tokens.issued import IssueCounts
 from identity.verifier.profile import API_KEY_GRANT
 
@@ -45,6 +46,7 @@ class TokenResponse:
     expires_in: int
     scopes: tuple[str, ...]
     refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,12 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """What a grant decided: what to mint, and the refresh token that goes with it. `signer` is the key that the session was
-    told of; absent, whichever signs when the token is minted."""
+    told of; absent, whichever signs when the token is minted. `identity` is what the client is told of who logged in."""
 
     grant: AccessTokenGrant
     refresh_token: str | None = field(default=None, repr=False)
     signer: Signer | None = None
+    identity: IdTokenGrant | None = None
 
 
 class Grant(Protocol):
@@ -110,6 +113,7 @@ class TokenPipeline:
         follower: Follower,
         keys: LiveKeys,
         mint: AccessTokenMint,
+        id_mint: IdTokenMint,
         audit: Audit,
         issued: IssueCounts,
     ) -> None:
@@ -119,6 +123,7 @@ class TokenPipeline:
         self._follower = follower
         self._keys = keys
         self._mint = mint
+        self._id_mint = id_mint
         self._audit = audit
         self._issued = issued
 
@@ -142,8 +147,14 @@ class TokenPipeline:
         token = self._mint.mint(signer, authorization.grant, now)
         self._issued.count(signer.kid, authorization.grant.client_id, authorization.grant.audience, now)
         self._record(asked, authorization)
-        lifetime = self._mint.lifetime_of(authorization.grant, now)
-        return TokenResponse(token, lifetime, authorization.grant.scopes, authorization.refresh_token)
+        identity = authorization.identity
+        return TokenResponse(
+            token,
+            self._mint.lifetime_of(authorization.grant, now),
+            authorization.grant.scopes,
+            authorization.refresh_token,
+            self._id_mint.mint(signer, identity, token, now) if identity else None,
+        )
 
     async def _authenticate(self, request: TokenRequest, picture: Picture, revision: int) -> Asked:
         if request.grant_type == API_KEY_GRANT:

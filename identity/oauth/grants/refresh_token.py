@@ -11,7 +11,7 @@ from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Audit, Authorization
-from identity.oauth.grants.sessions import Sessions, access_of
+from identity.oauth.grants.sessions import Sessions, access_of, identity_of
 from identity.oauth.registry import Person, ProtectedResource, Registry
 from identity.oauth.scopes import cut_by_roles, narrow
 from identity.tokens.refresh_token import Families, Family, Generation, Step, read_token, write_token
@@ -73,7 +73,8 @@ class RefreshTokenGrant:
         grant = access_of(
             prepared.family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision
         )
-        return Authorization(grant, write_token(self.keys.now.authenticator, successor), signer)
+        token = write_token(self.keys.now.authenticator, successor)
+        return Authorization(grant, token, signer, identity_of(prepared.family, prepared.scopes))
 
     async def _step(self, prepared: Prepared, rotates: bool, kid: str) -> Step:
         """Takes the step if nothing ended that this server does not know of: an operator may have been told that a person's

@@ -10,10 +10,12 @@ from typing import Any
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent
+from identity.oauth.claims import OPENID_SCOPE
 from identity.oauth.presented_token import PresentedToken
 from identity.oauth.registry import Person
 from identity.oauth.scopes import ROLES_SCOPE
 from identity.tokens.access_token import AccessTokenGrant
+from identity.tokens.id_token import IdTokenGrant
 from identity.tokens.refresh_token import Families, Family
 from identity.verifier.profile import RuleKind
 
@@ -73,4 +75,19 @@ def access_of(
         auth_time=family.auth_time,
         authentication_methods=family.authentication_methods,
         roles=person.roles if ROLES_SCOPE in scopes else None,
+        session_id=family.session_id,
+    )
+
+
+def identity_of(family: Family, scopes: tuple[str, ...], nonce: str | None = None) -> IdTokenGrant | None:
+    """Returns what an ID token of this family says, if the scopes ask for one (OpenID Connect Core section 3.1.3.3)."""
+    if OPENID_SCOPE not in scopes:
+        return None
+    return IdTokenGrant(
+        subject=family.subject,
+        client_id=family.client_id,
+        auth_time=family.auth_time,
+        authentication_methods=family.authentication_methods,
+        session_id=family.session_id,
+        nonce=nonce,
     )

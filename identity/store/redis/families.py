@@ -140,6 +140,7 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
         family.auth_time,
         " ".join(family.authentication_methods),
         family.revision,
+        family.session_id,
     ]
     packed = json.dumps(grant, separators=(",", ":"), ensure_ascii=False)
     return f"0 {now_ms} {now_ms} A {family.expires_at} {kid[:_KID_CHARACTERS]} {packed}"
@@ -147,7 +148,8 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
 
 def _unpack(family: str, record: str) -> Family:
     *_, ends, _, grant = _fields(record)
-    subject, client_id, scopes, audience, auth_time, methods, revision = json.loads(grant)
+    # Earlier versions wrote less, and later ones may write more.
+    subject, client_id, scopes, audience, auth_time, methods, revision, *more = json.loads(grant)
     return Family(
         family=family,
         subject=subject,
@@ -158,6 +160,7 @@ def _unpack(family: str, record: str) -> Family:
         authentication_methods=tuple(methods.split()),
         revision=revision,
         expires_at=int(ends),
+        session_id=more[0] if more else "",
     )
 
 

@@ -1,0 +1,165 @@
+"""The checks of an authorization request, in the order in which they are made: their order is what keeps them safe.
+
+1  client            unknown or disabled: a page
+2  redirect_uri      not this client's: a page. Nothing is ever sent to an address that was not checked (RFC 9700 4.11.2)
+3  everything else   the client hears of it at that address (RFC 6749 section 4.1.2.1)
+"""
+
+from __future__ import annotations
+
+from identity.oauth.authorization.request import (
+    AuthorizationParameters,
+    AuthorizationRequest,
+    Prompt,
+    ResponseMode,
+    ReturnAddress,
+)
+from identity.oauth.errors import (
+    InvalidRequest,
+    OAuthError,
+    RequestNotSupported,
+    RequestUriNotSupported,
+    UnauthorizedClient,
+    UnsupportedResponseType,
+)
+from identity.oauth.pkce import S256, is_challenge
+from identity.oauth.redirect_uris import is_registered
+from identity.oauth.registry import RegisteredClient, Registry
+from identity.oauth.scopes import grant, parse_scope
+
+CODE_GRANT = "authorization_code"
+RESPONSE_TYPE = "code"
+_LONGEST_MAX_AGE_DIGITS = 10
+
+
+class UnanswerableRequestError(Exception):
+    """There is no address that may be told: whoever sits before the browser is (A04)."""
+
+    def __init__(self, error: OAuthError) -> None:
+        super().__init__(error.description)
+        self.error = error
+
+
+class RefusedRequestError(Exception):
+    """The client gets this error at the address it asked for."""
+
+    def __init__(self, error: OAuthError, back: ReturnAddress) -> None:
+        super().__init__(error.description)
+        self.error = error
+        self.back = back
+
+
+async def check(sent: AuthorizationParameters, registry: Registry) -> AuthorizationRequest:
+    """Returns what is asked for, or raises `UnanswerableRequestError`, `RefusedRequestError`, or `StoreUnavailableError`."""
+    try:
+        client = await _client(sent, registry)
+        redirect_uri = _redirect_uri(sent, client)
+    except OAuthError as error:
+        raise UnanswerableRequestError(error) from None
+    mode = _MODES.get(sent.get("response_mode") or ResponseMode.QUERY)
+    back = ReturnAddress(
+        redirect_uri, mode or ResponseMode.QUERY, None if "state" in sent.faulty else sent.get("state")
+    )
+    try:
+        _sent_once(sent)
+        _known(mode)
+        _nothing_elsewhere(sent)
+        _code(sent)
+        _permitted(client)
+        asked = parse_scope(sent.get("scope") or "")
+        return AuthorizationRequest(
+            client=client,
+            back=back,
+            named_redirect_uri=sent.get("redirect_uri"),
+            asked=asked,
+            challenge=_challenge(sent),
+            prompts=_prompts(sent),
+            max_age=_max_age(sent),
+            nonce=sent.get("nonce"),
+            login_hint=sent.get("login_hint") or "",
+            granted=grant(asked, sent.resources, client, await registry.resources()),
+        )
+    except OAuthError as error:
+        raise RefusedRequestError(error, back) from None
+
+
+async def _client(sent: AuthorizationParameters, registry: Registry) -> RegisteredClient:
+    client_id = sent.get("client_id")
+    if client_id is None or "client_id" in sent.faulty:
+        raise InvalidRequest("The request names no client, or more than one.")
+    client = await registry.client(client_id)
+    if client is None or not client.is_enabled:
+        raise InvalidRequest("The client is unknown.")
+    return client
+
+
+def _redirect_uri(sent: AuthorizationParameters, client: RegisteredClient) -> str:
+    uri = sent.get("redirect_uri")
+    if "redirect_uri" in sent.faulty:
+        raise InvalidRequest("The request names more than one redirect URI.")
+    if uri is None:
+        if len(client.redirect_uris) != 1:
+            raise InvalidRequest("The request names no redirect URI.")
+        return client.redirect_uris[0]
+    if not is_registered(uri, client.redirect_uris):
+        raise InvalidRequest("The redirect URI is not one that the client registered.")
+    return uri
+
+
+def _sent_once(sent: AuthorizationParameters) -> None:
+    if sent.faulty:
+        raise InvalidRequest("A parameter is repeated, or contains a NUL character.")
+
+
+_MODES = {mode.value: mode for mode in ResponseMode}
+
+
+def _known(mode: ResponseMode | None) -> None:
+    if mode is None:
+        raise InvalidRequest("The response mode is not supported.")
+
+
+def _nothing_elsewhere(sent: AuthorizationParameters) -> None:
+    if sent.get("request"):
+        raise RequestNotSupported("Request objects are not supported.")
+    if sent.get("request_uri"):
+        raise RequestUriNotSupported("Request objects by reference are not supported.")
+
+
+def _code(sent: AuthorizationParameters) -> None:
+    if sent.get("response_type") is None:
+        raise InvalidRequest("The parameter response_type is missing.")
+    if sent.get("response_type") != RESPONSE_TYPE:
+        raise UnsupportedResponseType("The only response type is code.")
+
+
+def _permitted(client: RegisteredClient) -> None:
+    if CODE_GRANT not in client.grant_types:
+        raise UnauthorizedClient("The client may not use this grant type.")
+
+
+def _challenge(sent: AuthorizationParameters) -> str:
+    challenge, method = sent.get("code_challenge"), sent.get("code_challenge_method")
+    if challenge is None:
+        raise InvalidRequest("The parameter code_challenge is missing.")
+    if method != S256:  # Absent, it would mean `plain` (RFC 7636 section 4.3).
+        raise InvalidRequest("The parameter code_challenge_method must be S256.")
+    if not is_challenge(challenge):
+        raise InvalidRequest("The parameter code_challenge is malformed.")
+    return challenge
+
+
+def _prompts(sent: AuthorizationParameters) -> frozenset[Prompt]:
+    words = set(sent.words("prompt"))
+    if Prompt.NONE in words and len(words) > 1:
+        raise InvalidRequest("The prompt none goes with no other.")
+    return frozenset(prompt for prompt in Prompt if prompt in words)  # Unknown ones are ignored.
+
+
+def _max_age(sent: AuthorizationParameters) -> int | None:
+    text = sent.get("max_age")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and len(text) <= _LONGEST_MAX_AGE_DIGITS):
+        raise InvalidRequest("The parameter max_age is malformed.")
+    return int(text)

@@ -1,0 +1,35 @@
+"""What a client may learn of a person: the standard claims, by the scope that asks for them (OpenID Connect Core 5.1, 5.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
+    "profile": (
+        "name",
+        "family_name",
+        "given_name",
+        "middle_name",
+        "nickname",
+        "preferred_username",
+        "profile",
+        "picture",
+        "website",
+        "gender",
+        "birthdate",
+        "zoneinfo",
+        "locale",
+        "updated_at",
+    ),
+    "email": ("email", "email_verified"),
+    "address": ("address",),
+    "phone": ("phone_number", "phone_number_verified"),
+}
+
+OPENID_SCOPE = "openid"
+OPENID_SCOPES = frozenset({OPENID_SCOPE, *CLAIMS_OF})
+
+
+def claims_for(scopes: Iterable[str], known: Mapping[str, object]) -> dict[str, object]:
+    """Returns what is known of a person and asked for by these scopes."""
+    return {name: known[name] for scope in scopes for name in CLAIMS_OF.get(scope, ()) if name in known}

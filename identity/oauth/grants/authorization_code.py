@@ -1,0 +1,112 @@
+"""The authorization code grant (RFC 6749 section 4.1.3): a session begins with the code that a browser brought (A20-A25)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from identity.feed.follower import Follower
+from identity.keyring.live import LiveKeys
+from identity.models import AuditEvent
+from identity.oauth.authorization.codes import CodeGrant, Codes, Redemption
+from identity.oauth.errors import InvalidGrant, InvalidRequest
+from identity.oauth.grants.pipeline import Asked, Authorization
+from identity.oauth.grants.sessions import Sessions, access_of, identity_of
+from identity.oauth.pkce import answers, is_verifier
+from identity.oauth.registry import Person, ProtectedResource, Registry
+from identity.oauth.scopes import cut_by_roles
+from identity.tokens.refresh_token import Families, Family, Generation, write_token
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A redemption whose every check has passed; only the code is left to use up."""
+
+    code: str
+    grant: CodeGrant
+    scopes: tuple[str, ...]
+    resource: ProtectedResource
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationCodeGrant:
+    """Redeems a code, once. Whoever redeems it again has stolen it, or was stolen from: what it gave ends (A21)."""
+
+    registry: Registry
+    codes: Codes
+    families: Families
+    sessions: Sessions
+    follower: Follower
+    keys: LiveKeys
+    name: str = "authorization_code"
+
+    async def prepare(self, asked: Asked) -> Prepared:
+        """Checks who redeems it, and with what. Only a wrong verifier is counted; nothing else here uses anything up (A25)."""
+        request = asked.request
+        if request.code is None:
+            raise InvalidRequest("The parameter code is required.")
+        if request.code_verifier is None or not is_verifier(request.code_verifier):
+            raise InvalidRequest("The parameter code_verifier is missing or malformed.")
+        grant = await self.codes.read(request.code)
+        if grant is None:
+            raise _refused("unknown")
+        if grant.family.client_id != asked.client.client_id:
+            raise _refused("issued to another client", grant.family)
+        if grant.redirect_uri != request.redirect_uri:
+            raise _refused("another redirect URI", grant.family)
+        if not answers(request.code_verifier, grant.challenge):
+            await self.codes.count_wrong_verifier(request.code)
+            raise _refused("wrong verifier", grant.family)
+        person, resource = await self._person(grant.family), await self._resource(grant.family)
+        return Prepared(request.code, grant, cut_by_roles(grant.family.scopes, (), person), resource, person)
+
+    async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
+        """Uses the code up, then stores the session. A code that was used before ends what it gave then."""
+        family, signer = prepared.grant.family, self.keys.now.signer
+        redemption = await self.codes.redeem(prepared.code)
+        if redemption is Redemption.USED:
+            await self.sessions.end(AuditEvent.model_validate({"event": "code.replayed", **_facts(asked, family)}))
+        if redemption is not Redemption.REDEEMED:
+            raise _refused(redemption, family)
+        # By what is known now: somebody may have been told, since this began, that the person's sessions are over.
+        self._require_alive(family)
+        token = None
+        if "refresh_token" in asked.client.grant_types:
+            await self.families.begin(family, signer.kid)
+            token = write_token(self.keys.now.authenticator, Generation(family.family, 0))
+        access = access_of(family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision)
+        return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
+
+    async def _person(self, family: Family) -> Person:
+        self._require_alive(family)
+        person = await self.registry.person(family.subject)
+        if person is None or not person.is_enabled:
+            raise _refused("disabled", family)
+        return person
+
+    async def _resource(self, family: Family) -> ProtectedResource:
+        resource = (await self.registry.resources()).by_identifier.get(family.audience)
+        if resource is None:
+            raise _refused("resource removed", family)
+        return resource
+
+    def _require_alive(self, family: Family) -> None:
+        picture = self.follower.require_fresh()
+        if picture.has_ended(family.family, family.subject, family.client_id, family.revision):
+            raise _refused("ended", family)
+        if picture.has_logged_out(family.session_id, family.subject, family.revision):
+            raise _refused("logged out", family)
+
+
+def _refused(detail: str, family: Family | None = None) -> InvalidGrant:
+    subject = family.subject if family else ""
+    return InvalidGrant("The code is invalid, expired, used or another client's.", detail=detail, subject=subject)
+
+
+def _facts(asked: Asked, family: Family) -> dict[str, str]:
+    return {
+        "subject": family.subject,
+        "client_id": family.client_id,
+        "grant_id": family.family,
+        "address": asked.request.address,
+    }

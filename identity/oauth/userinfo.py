@@ -1,0 +1,34 @@
+"""UserInfo (OpenID Connect Core section 5.3): what a client may know of the person whose access token it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from identity.oauth.claims import OPENID_SCOPE, claims_for
+from identity.oauth.errors import InsufficientScope, InvalidToken
+from identity.oauth.live_tokens import LiveTokens
+from identity.oauth.registry import Registry
+from identity.verifier.profile import ACCESS_TOKEN_TYPE
+
+
+@dataclass(frozen=True, slots=True)
+class UserInfo:
+    """Answers for the person of a token, by its scopes. Any access token of ours with `openid` will do, whichever service it is
+    for: the scope says that the person agreed."""
+
+    tokens: LiveTokens
+    registry: Registry
+
+    async def answer(self, token: str) -> Mapping[str, object]:
+        """Returns the claims, or raises `InvalidToken` or `InsufficientScope` (RFC 6750 section 3.1)."""
+        claims = await self.tokens.read(token, (ACCESS_TOKEN_TYPE,))
+        if claims is None:
+            raise InvalidToken("The access token is invalid, expired or revoked.")
+        scopes = claims.get("scope", "").split()
+        if OPENID_SCOPE not in scopes:
+            raise InsufficientScope("The access token was not given the scope openid.")
+        person = await self.registry.person(claims["sub"])
+        if person is None or not person.is_enabled:
+            raise InvalidToken("The access token is invalid, expired or revoked.", detail="disabled")
+        return {**claims_for(scopes, person.claims), "sub": person.subject}

@@ -1,0 +1,56 @@
+"""ID tokens (OpenID Connect Core section 2): they tell a client who logged in, and nobody else anything (A62)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from identity.keyring.signers import Signer, base64url
+from identity.verifier import profile
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class IdTokenGrant:
+    """Everything an ID token is minted from. `auth_time` is Unix seconds; `nonce` goes into the first one only."""
+
+    subject: str
+    client_id: str
+    auth_time: int
+    authentication_methods: tuple[str, ...]
+    session_id: str = ""
+    nonce: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdTokenMint:
+    """Mints the ID tokens of one issuer with one lifetime (seconds)."""
+
+    issuer: str
+    lifetime: int
+
+    def mint(self, signer: Signer, grant: IdTokenGrant, access_token: str, now: int) -> str:
+        """Returns a signed token issued at `now` (Unix seconds). Its audience is the client, so no service accepts it, and its
+        `at_hash` says which access token it came with."""
+        claims: dict[str, object] = {
+            "iss": self.issuer,
+            "sub": grant.subject,
+            "aud": grant.client_id,
+            "iat": now,
+            "exp": now + self.lifetime,
+            "auth_time": grant.auth_time,
+            "amr": grant.authentication_methods,
+            "at_hash": at_hash(access_token),
+        }
+        if grant.nonce is not None:
+            claims["nonce"] = grant.nonce
+        if grant.session_id:
+            claims[profile.SESSION_CLAIM] = grant.session_id
+        return signer.sign(profile.ID_TOKEN_TYPE, _encode(claims).encode())
+
+
+def at_hash(access_token: str) -> str:
+    """Returns the left half of the token's SHA-256, for RS256 (OpenID Connect Core section 3.1.3.6)."""
+    return base64url(hashlib.sha256(access_token.encode("ascii")).digest()[:16])

@@ -1,0 +1,123 @@
+"""The pages: plain HTML that needs no script, in a frame of headers that lets nothing else in (A10, P01)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlencode
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from identity.oauth.authorization.checks import UnanswerableRequestError
+from identity.oauth.authorization.decision import SendBack
+from identity.oauth.authorization.request import ResponseMode
+from identity.oauth.redirect_uris import origin_of
+from identity.web.errors import Told, tell
+
+_SUBMIT = "document.forms[0].submit()"
+_SUBMIT_HASH = "sha256-" + base64.b64encode(hashlib.sha256(_SUBMIT.encode()).digest()).decode()
+_CSS = (Path(__file__).parent / "assets" / "page.css").read_bytes()
+STYLESHEET_PATH = f"/assets/{hashlib.sha256(_CSS).hexdigest()[:16]}.css"
+"""Named by its content: it may be kept for ever."""
+
+_HINTS = {
+    429: "Too many attempts were made. Wait a while, then try again.",
+    503: "Please try again in a moment.",
+}
+_HINT = "Go back to the application you came from, and start again. If this goes on, tell its operator."
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Pages:
+    """Makes every answer that a person sees. `base` is the path of the issuer."""
+
+    def __init__(self, base: str) -> None:
+        self._templates = Environment(
+            loader=PackageLoader("identity.web"), autoescape=True, undefined=StrictUndefined, auto_reload=False
+        )
+        self._stylesheet = base + STYLESHEET_PATH
+
+    def answering(self, handler: Handler) -> Handler:
+        """Has whatever `handler` raises answered by a page."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except UnanswerableRequestError as error:
+                return self.error(tell(request, error.error))
+            except Exception as error:
+                return self.error(tell(request, error))
+
+        return answer
+
+    def login(
+        self, action: str, client: str, back: str, interaction: str, username: str = "", told: Told | None = None
+    ) -> Response:
+        """Asks for a username and a password."""
+        return self._page(
+            "login.html",
+            told,
+            form_action=f"'self' {origin_of(back)}",
+            action=action,
+            client=client,
+            interaction=interaction,
+            username=username,
+            problem=told.description if told else "",
+        )
+
+    def error(self, told: Told) -> Response:
+        """Tells the person what no client may be told."""
+        heading = "Please try again" if told.status in _HINTS else "This request cannot be answered"
+        return self._page(
+            "error.html", told, heading=heading, text=told.description, hint=_HINTS.get(told.status, _HINT)
+        )
+
+    def send_back(self, answer: SendBack) -> Response:
+        """Sends the browser back to the client; by GET, whatever brought it here, so that no password is sent along (A11)."""
+        if answer.back.mode is ResponseMode.QUERY:
+            uri = _with_parameters(answer.back.redirect_uri, answer.parameters)
+            return RedirectResponse(uri, 303, _headers("'none'"))
+        return self._page(
+            "form_post.html",
+            None,
+            form_action=origin_of(answer.back.redirect_uri),
+            script_hash=_SUBMIT_HASH,
+            action=answer.back.redirect_uri,
+            parameters=answer.parameters,
+            script=_SUBMIT,
+        )
+
+    async def stylesheet(self, _request: Request) -> Response:
+        """Answers with what all pages look like."""
+        headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+        return Response(_CSS, 200, headers, "text/css")
+
+    def _page(
+        self, template: str, told: Told | None, form_action: str = "'none'", script_hash: str = "", **values: object
+    ) -> Response:
+        body = self._templates.get_template(template).render(stylesheet=self._stylesheet, **values)
+        headers = {**_headers(form_action, script_hash), **(told.headers if told else {})}
+        return Response(body, told.status if told else 200, headers, "text/html")
+
+
+def _with_parameters(uri: str, parameters: Mapping[str, str]) -> str:
+    """Returns the URI with these parameters behind its own (RFC 6749 section 4.1.2)."""
+    separator = "?" if "?" not in uri else "" if uri.endswith(("?", "&")) else "&"
+    return f"{uri}{separator}{urlencode(parameters)}"
+
+
+def _headers(form_action: str, script_hash: str = "") -> dict[str, str]:
+    script = f" script-src '{script_hash}';" if script_hash else ""
+    policy = f"default-src 'none'; style-src 'self';{script} img-src 'self'; form-action {form_action};"
+    return {
+        "Content-Security-Policy": f"{policy} frame-ancestors 'none'; base-uri 'none'",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }

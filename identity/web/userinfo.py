@@ -1,0 +1,25 @@
+"""`GET` and `POST /userinfo`."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from identity.web.errors import NO_STORE
+from identity.web.forms import read_bearer_token
+from identity.web.services import Services
+
+
+class UserInfoEndpoint:
+    """The UserInfo endpoint (OpenID Connect Core section 5.3)."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def userinfo(self, request: Request) -> Response:
+        """Answers with the claims of the person whose token was sent, in the header or in the form."""
+        claims = await self._services.userinfo.answer(await read_bearer_token(request))
+        body = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+        return Response(body, 200, NO_STORE, "application/json")
