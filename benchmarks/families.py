@@ -12,9 +12,9 @@ from benchmarks.identity_server import REFRESH, IdentityServer
 from benchmarks.processes import put_load
 from benchmarks.rounds import Ratio
 from benchmarks.table import Row, Target, plain_bytes, times
-from identity.app import Stores
 from identity.store.redis.keys import family_key
 from identity.tokens.refresh_token import Family, Generation, Step, new_family, write_token
+from identity.wiring import Stores
 
 _FEW = 1000
 _BATCH = 2_000

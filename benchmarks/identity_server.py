@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.processes import HOST, OTHER_CORE, Server, cpu_seconds
-from identity.app import Stores
 from identity.cli.dev import DevOptions, _environment, _prepare
 from identity.installed_keys import key_folder
 from identity.keyring.live import load_keys
 from identity.settings import load_settings
 from identity.store.embedded import EmbeddedValkey
 from identity.tokens.refresh_token import Family, Generation, new_family, write_token
+from identity.wiring import Stores
 
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from benchmarks.identity_server import IdentityServer
-from identity.app import Stores
 from identity.feed.rules import Head
 from identity.keyring.signers import Signer
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.tokens.refresh_token import Family
+from identity.wiring import Stores
 
 
 def access_tokens(identity: IdentityServer, count: int) -> list[str]:

@@ -20,11 +20,11 @@ from issuer_in_process import NOTES, Issuer, dev_settings, running
 
 from identity.accounts.passwords import Passwords
 from identity.administration.demo import make_demo
-from identity.app import Stores
 from identity.keyring.folder import KeyFolder
 from identity.keyring.making import first_keyring
 from identity.settings import Settings
 from identity.store.sql.migration import migrate
+from identity.wiring import Stores
 
 REAL_PROCESSES = {"end_to_end", "store", "faults"}
 

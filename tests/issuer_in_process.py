@@ -22,11 +22,12 @@ from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
-from identity.app import Stores, create_app, signing_keys
+from identity.app import create_app
 from identity.keyring.live import LiveKeys
 from identity.keyring.signers import Signer
 from identity.settings import Settings
 from identity.verifier.profile import API_KEY_GRANT
+from identity.wiring import Stores, signing_keys
 
 ISSUER = "http://127.0.0.1:8000"
 ORDERS = "http://127.0.0.1:8001"

@@ -18,7 +18,6 @@ from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
-from identity.app import Stores, signing_keys
 from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
 from identity.cli.process import refuse, server_program
 from identity.cli.story import print_story, story_of
@@ -33,6 +32,7 @@ from identity.store.embedded import (
     find_server_binary,
 )
 from identity.store.sql.migration import migrate
+from identity.wiring import Stores, signing_keys
 
 _LOCK_SECONDS = 5.0
 """A command that runs on the same data folder holds it for a moment only."""

@@ -9,7 +9,6 @@ import typer
 from identity.administration.doctor.examination import examine, exit_code
 from identity.administration.doctor.findings import Finding
 from identity.administration.doctor.patient import Facts, Patient
-from identity.app import Stores, clocks_of
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_json, print_rows
@@ -20,6 +19,7 @@ from identity.store.redis.condition import RedisCondition
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.condition import SqlCondition
+from identity.wiring import Stores, clocks_of
 
 
 def doctor(

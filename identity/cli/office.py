@@ -22,7 +22,6 @@ from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
-from identity.app import Stores, signing_keys
 from identity.cli.options import DEV_DEFAULTS
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
@@ -38,6 +37,7 @@ from identity.store.embedded import EmbeddedStoreError, embedded_valkey
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.dump import DumpError
+from identity.wiring import Stores, signing_keys
 
 T = TypeVar("T")
 

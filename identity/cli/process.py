@@ -16,12 +16,13 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from identity.accounts.passwords import Passwords
-from identity.app import Stores, create_app, require_usable
+from identity.app import create_app, require_usable
 from identity.cli.connections import REST_SECONDS, GuardedProtocol
 from identity.cli.serving import Server, Workers
 from identity.installed_keys import load_installed_keys, require_newest
 from identity.keyring.live import LoadedKeys
 from identity.settings import ConfigurationError, Settings, load_settings
+from identity.wiring import Stores
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -26,21 +26,22 @@ class AuthorizationEndpoint:
     """The authorization endpoint (RFC 6749 section 3.1), and the login page it leads to."""
 
     def __init__(self, services: Services, pages: Pages, base: str) -> None:
-        self._services = services
+        self._address = services.address
+        self._browsers = services.browsers
         self._pages = pages
         self._login_path = base + LOGIN_PATH
         self._cookies = Cookies(services.settings.issuer)
 
     async def authorize(self, request: Request) -> Response:
         """Sends the browser back to the client, or to the login page."""
-        services = self._services
+        browsers = self._browsers
         sent = await read_authorization_parameters(request)
-        decision = await services.authorization.decide(sent, await self._session(request))
+        decision = await browsers.authorization.decide(sent, await self._session(request))
         if isinstance(decision, SendBack):
             return self._pages.send_back(decision)
         browser = self._cookies.browser_of(request)
         response = RedirectResponse("", 303, {"Cache-Control": "no-store"})
-        interaction = await services.interactions.begin(browser or self._cookies.set_browser(response), sent)
+        interaction = await browsers.interactions.begin(browser or self._cookies.set_browser(response), sent)
         response.headers["Location"] = f"{self._login_path}?{urlencode({'interaction': interaction.interaction_id})}"
         return response
 
@@ -51,16 +52,16 @@ class AuthorizationEndpoint:
 
     async def log_in(self, request: Request) -> Response:
         """Logs the person in, and sends the browser back to the client; or shows the form again, and says why."""
-        services, form = self._services, await read_login_form(request)
+        browsers, form = self._browsers, await read_login_form(request)
         interaction, asked = await self._waiting(request, form.interaction)
         try:
             session, secret = await self._sign_in(request, form, asked.client.client_id)
         except (InvalidGrant, TemporarilyUnavailable) as error:
             return self._form(interaction, asked, username=form.username, told=_on_page(tell(request, error)))
         # Two tabs, or a double click: one answer goes to the client.
-        if not await services.interactions.take(interaction.interaction_id):
+        if not await browsers.interactions.take(interaction.interaction_id):
             raise InvalidRequest(_OVER)
-        decision = await services.authorization.decide(interaction.sent, session, is_fresh=True)
+        decision = await browsers.authorization.decide(interaction.sent, session, is_fresh=True)
         if isinstance(decision, AskToLogIn):  # Disabled since the password was looked at.
             raise InvalidRequest(_OVER)
         response = self._pages.send_back(decision)
@@ -68,20 +69,20 @@ class AuthorizationEndpoint:
         return response
 
     async def _sign_in(self, request: Request, form: LoginForm, client_id: str) -> tuple[LoginSession, str]:
-        services, before = self._services, await self._session(request)
-        address = services.address.of(request)
-        return await services.sign_in.by_password(form.username, form.password, client_id, address, before)
+        before, address = await self._session(request), self._address.of(request)
+        sign_in = self._browsers.sign_in
+        return await sign_in.by_password(form.username, form.password, client_id, address, before)
 
     async def _session(self, request: Request) -> LoginSession | None:
         secret = self._cookies.session_of(request)
-        return await self._services.login_sessions.read(secret) if secret else None
+        return await self._browsers.sessions.read(secret) if secret else None
 
     async def _waiting(self, request: Request, interaction_id: str) -> tuple[Interaction, AuthorizationRequest]:
         """Returns the request that waits for this browser, checked again: the client may have been disabled meanwhile."""
-        interaction = await self._services.interactions.read(interaction_id)
+        interaction = await self._browsers.interactions.read(interaction_id)
         if interaction is None or interaction.browser != self._cookies.browser_of(request):
             raise InvalidRequest(_OVER)
-        decision = await self._services.authorization.decide(interaction.sent, None)
+        decision = await self._browsers.authorization.decide(interaction.sent, None)
         if isinstance(decision, SendBack):
             raise InvalidRequest(_OVER)
         return interaction, decision.request

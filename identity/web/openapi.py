@@ -62,6 +62,7 @@ _TOKENS: dict[str, Any] = {
     },
 }
 
+_OBJECT: dict[str, Any] = {"type": "object"}
 _INTROSPECTED: dict[str, Any] = {
     "type": "object",
     "required": ["active"],
@@ -98,7 +99,10 @@ def _paths(base: str) -> dict[str, Any]:
                 {"200": _json("Whether it is good for the caller.", _INTROSPECTED)},
             )
         },
-        base + paths.USERINFO_PATH: _get("Who the person of a token is (OpenID Connect Core section 5.3)"),
+        base + paths.USERINFO_PATH: {
+            **_get("Who the person of a token is (OpenID Connect Core section 5.3)"),
+            "post": _form("The same", {"access_token": "or in the header"}, [], {"200": _json("The claims.", _OBJECT)}),
+        },
         base + paths.JWKS_PATH: _get("The public keys (RFC 7517)"),
         paths.AUTHORIZATION_SERVER_PATH + base: _get("Metadata (RFC 8414)"),
         base + paths.OPENID_CONFIGURATION_PATH: _get("Metadata (OpenID Connect Discovery)"),
@@ -118,7 +122,7 @@ def _form(summary: str, fields: dict[str, str], required: list[str], answers: di
 
 
 def _get(summary: str) -> dict[str, Any]:
-    return {"get": {"summary": summary, "responses": {"200": _json("The document.", {"type": "object"})}}}
+    return {"get": {"summary": summary, "responses": {"200": _json("The document.", _OBJECT)}}}
 
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,16 @@ from identity.web.stopping import Stop
 
 
 @dataclass(frozen=True, slots=True)
+class Browsers:
+    """What the pages use: how requests are answered, where they wait, who is logged in, and how one logs in."""
+
+    authorization: Authorization
+    interactions: Interactions
+    sessions: LoginSessions
+    sign_in: SignIn
+
+
+@dataclass(frozen=True, slots=True)
 class Services:
     """Everything an endpoint may use; made once for each process."""
 
@@ -36,10 +46,7 @@ class Services:
     introspection: Introspection
     address: ClientAddress
     registry: Registry
-    authorization: Authorization
-    interactions: Interactions
-    login_sessions: LoginSessions
-    sign_in: SignIn
+    browsers: Browsers
     userinfo: UserInfo
     verifiers: Verifiers
     clocks: Clocks

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from identity.app import create_app
+from identity.web.pages import STYLESHEET_PATH
 
-UNDESCRIBED = {"/health/live", "/health/ready"}
-"""For balancers, not for clients."""
+UNDESCRIBED = {"/health/live", "/health/ready", "/authorize", "/login", STYLESHEET_PATH}
+"""For balancers and for people, not for clients."""
 
 
 def test_every_endpoint_of_the_table_is_described(settings_of):

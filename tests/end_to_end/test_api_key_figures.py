@@ -18,10 +18,10 @@ from production import Production
 from test_api_keys_at_a_service import service
 
 from identity.administration.api_keys import ApiKeyEntry, ApiKeys, NewApiKey
-from identity.app import Stores
 from identity.settings import load_settings
 from identity.verifier import ANONYMOUS, ApiKeyExchange, Verifier
 from identity.verifier.asgi import BearerMiddleware
+from identity.wiring import Stores
 
 ORDERS = "https://orders.example"
 BOUND_SECONDS = 2.0

@@ -19,12 +19,12 @@ from orders import running
 from production import log_in
 
 from identity.administration.keys import SigningKeys
-from identity.app import Stores
 from identity.installed_keys import key_folder, key_rules
 from identity.keyring.publication import TooEarlyError
 from identity.settings import load_settings
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
+from identity.wiring import Stores
 
 ORDERS = "https://orders.example"
 PROCESSES = 2

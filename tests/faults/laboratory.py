@@ -22,9 +22,9 @@ from identity.administration.clients import Clients, NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
-from identity.app import Stores
 from identity.settings import Settings, load_settings
 from identity.verifier import Credential, Verifier
+from identity.wiring import Stores
 
 PASSWORD = "correct horse battery staple"
 ORDERS = "https://orders.example"

@@ -21,7 +21,6 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from identity.app import Stores
 from identity.feed.follower import Follower
 from identity.feed.high_water import HighWater
 from identity.feed.rules import Rule
@@ -38,6 +37,7 @@ from identity.store.sql.history import History
 from identity.store.sql.migration import migrate
 from identity.tokens.refresh_token import Family, Generation
 from identity.verifier.profile import RuleKind
+from identity.wiring import Stores
 
 LOGINS = 12
 ENDED = 4

@@ -21,12 +21,12 @@ from redis import Redis
 from sqlalchemy import event
 from tally import Experiment
 
-from identity.app import Stores
 from identity.models import AuditEvent
 from identity.oauth.grants.sessions import Sessions
 from identity.settings import load_settings
 from identity.store.embedded import find_server_binary
 from identity.tokens.refresh_token import Family, Generation, Step
+from identity.wiring import Stores
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 CAPPED = {"{feed}:head", "{feed}:issuer", "{feed}:rules", "{servers}", "{verifiers}", "{verifiers}:said"}

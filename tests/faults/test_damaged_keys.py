@@ -19,8 +19,8 @@ from replicas import Replica
 from wire import Wire
 
 from identity.administration.key_move import move_keyring
-from identity.app import signing_keys
 from identity.installed_keys import key_folder, sql_keys
+from identity.wiring import signing_keys
 
 MOST_ROTATIONS = 10
 """A replaced key stays published for longer than the experiment runs, and no more than 16 are."""

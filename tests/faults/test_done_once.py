@@ -19,8 +19,8 @@ from identity.administration.bootstrap import make_first_administrator
 from identity.administration.errors import AdministrationError
 from identity.administration.people import People
 from identity.administration.roles import Roles
-from identity.app import Stores, signing_keys
 from identity.keyring.states import KeyringError
+from identity.wiring import Stores, signing_keys
 
 AT_ONCE = 50
 ROTATIONS = 3

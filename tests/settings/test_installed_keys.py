@@ -13,10 +13,10 @@ from issuer_in_process import Issuer, granted, refusal, running
 
 from identity.administration.key_compromise import KeyCompromise
 from identity.administration.key_move import move_keyring
-from identity.app import Stores, signing_keys
 from identity.installed_keys import key_folder, key_place, load_installed_keys, require_newest, sql_keys
 from identity.settings import ConfigurationError, Settings
 from identity.store.redis.publications import RedisPublications
+from identity.wiring import Stores, signing_keys
 
 SettingsOf = Callable[..., Settings]
 IN_DATABASE = {"keys_in": "database", "master_key": secrets.token_hex(32)}

@@ -14,10 +14,10 @@ import redis
 import structlog
 from issuer_in_process import SERVICE, Issuer, dev_settings, granted, running
 
-from identity.app import Stores
 from identity.installed_keys import load_installed_keys
 from identity.settings import ConfigurationError, Settings
 from identity.store.embedded import EmbeddedValkey
+from identity.wiring import Stores
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 

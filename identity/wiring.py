@@ -1,0 +1,213 @@
+"""What is made of what: the parts of one server process, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from identity.accounts.login import Login
+from identity.accounts.passwords import Passwords
+from identity.administration.keys import SigningKeys
+from identity.feed.clocks import Clocks, StoreClock
+from identity.feed.follower import Follower
+from identity.feed.ledger import Ledger
+from identity.installed_keys import high_water, key_place, key_rules
+from identity.keyring.live import LiveKeys
+from identity.oauth.api_key_authentication import ApiKeyAuthentication
+from identity.oauth.authorization.codes import Codes
+from identity.oauth.authorization.decision import Authorization
+from identity.oauth.authorization.sign_in import SignIn
+from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.grants.api_key import ApiKeyGrant
+from identity.oauth.grants.authorization_code import AuthorizationCodeGrant
+from identity.oauth.grants.client_credentials import ClientCredentialsGrant
+from identity.oauth.grants.password import PasswordGrant
+from identity.oauth.grants.pipeline import Grant, TokenPipeline
+from identity.oauth.grants.refresh_token import RefreshTokenGrant
+from identity.oauth.grants.sessions import Sessions
+from identity.oauth.introspection import Introspection
+from identity.oauth.live_tokens import LiveTokens
+from identity.oauth.password_authentication import PasswordAuthentication
+from identity.oauth.presented_token import TokenReader
+from identity.oauth.revocation import Revocation
+from identity.oauth.userinfo import UserInfo
+from identity.settings import Settings
+from identity.store.noting import Notes
+from identity.store.redis.clock import RedisClock
+from identity.store.redis.codes import RedisCodes
+from identity.store.redis.connection import (
+    RedisConnection,
+    connect,
+)
+from identity.store.redis.families import RedisFamilies
+from identity.store.redis.feed import RedisStream
+from identity.store.redis.interactions import RedisInteractions
+from identity.store.redis.issued import RedisIssueCounts
+from identity.store.redis.login_sessions import RedisLoginSessions
+from identity.store.redis.publications import RedisPublications
+from identity.store.redis.throttle import RedisThrottle
+from identity.store.redis.verifiers import RedisVerifiers
+from identity.store.registry import RememberingRegistry
+from identity.store.sql.accounts import SqlAccounts
+from identity.store.sql.api_key_uses import ApiKeyUses
+from identity.store.sql.audit import AuditTrail
+from identity.store.sql.change import SqlChange, changes
+from identity.store.sql.clock import SqlClock
+from identity.store.sql.engine import Database
+from identity.store.sql.journal import SqlJournal
+from identity.tokens.access_token import AccessTokenMint
+from identity.tokens.id_token import IdTokenMint
+from identity.web.addresses import ClientAddress
+from identity.web.services import Browsers, Services
+from identity.web.stopping import Stop
+
+_INTERACTION_SECONDS = 1800.0
+"""How long a person may take to log in."""
+
+_STOP_SECONDS = 5.0
+"""How long a stopping server waits for the last step of what runs beside the endpoints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two stores, and what is built directly on them; the command line uses them without a web server."""
+
+    database: Database
+    redis: RedisConnection
+    journal: SqlJournal
+    families: RedisFamilies
+    ledger: Ledger[SqlChange]
+    stream: RedisStream
+
+    @classmethod
+    def of(cls, settings: Settings) -> Stores:
+        """Prepares the stores; nothing is opened yet."""
+        database = Database(settings.database_url.get_secret_value(), settings.database_connections)
+        redis = connect(settings.redis_url.get_secret_value())
+        families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
+        journal, stream = SqlJournal(database), RedisStream(redis)
+        begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        await self.redis.close()
+        await self.database.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What there is once in a server process, and most others stand on; some of it must be started and stopped."""
+
+    settings: Settings
+    stores: Stores
+    keys: LiveKeys
+    registry: RememberingRegistry
+    follower: Follower
+    passwords: Passwords
+    people: PasswordAuthentication
+    sessions: Sessions
+    audit: AuditTrail
+    uses: ApiKeyUses
+    clocks: Clocks
+    issued: RedisIssueCounts
+    stop: Stop
+
+    @classmethod
+    def of(cls, settings: Settings, stores: Stores, keys: LiveKeys) -> Parts:
+        """Makes them; nothing is started yet."""
+        registry = RememberingRegistry(stores.database, settings.issuer)
+        follower = Follower(stores.journal, stores.stream, stores.ledger, registry, high_water(settings))
+        keys.on_change = follower.wake
+        passwords = Passwords(settings.password_threads, settings.password_queue)
+        throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
+        login = Login(SqlAccounts(stores.database), passwords, throttle)
+        return cls(
+            settings=settings,
+            stores=stores,
+            keys=keys,
+            registry=registry,
+            follower=follower,
+            passwords=passwords,
+            people=PasswordAuthentication(login, registry),
+            sessions=Sessions(stores.ledger, stores.families),
+            audit=AuditTrail(stores.database),
+            uses=ApiKeyUses(stores.database),
+            clocks=Clocks(clocks_of(stores)),
+            issued=RedisIssueCounts(stores.redis),
+            stop=Stop(settings.stop_delay),
+        )
+
+    @property
+    def notes(self) -> tuple[Notes, ...]:
+        """What is written down a moment later, and when the server stops."""
+        return self.audit, self.uses, self.issued
+
+
+def services_of(parts: Parts) -> Services:
+    """Returns everything the endpoints use."""
+    settings, stores, keys, follower = parts.settings, parts.stores, parts.keys, parts.follower
+    authentication = ClientAuthentication(parts.registry, settings.default_client)
+    codes = RedisCodes(stores.redis, settings.code_lifetime, settings.token_horizon)
+    live_tokens = LiveTokens(follower, keys, settings.issuer)
+    return Services(
+        settings=settings,
+        keys=keys,
+        follower=follower,
+        authentication=authentication,
+        tokens=TokenPipeline(
+            authentication,
+            ApiKeyAuthentication(parts.registry),
+            _grants(parts, codes),
+            follower,
+            keys,
+            AccessTokenMint(settings.issuer, settings.access_token_lifetime),
+            IdTokenMint(settings.issuer, settings.access_token_lifetime),
+            parts.audit,
+            parts.issued,
+        ),
+        revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
+        introspection=Introspection(authentication, live_tokens),
+        userinfo=UserInfo(live_tokens, parts.registry),
+        browsers=_browsers(parts, codes),
+        address=ClientAddress(settings.trusted_proxies),
+        registry=parts.registry,
+        verifiers=RedisVerifiers(stores.redis),
+        clocks=parts.clocks,
+        audit=parts.audit,
+        stop=parts.stop,
+    )
+
+
+def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
+    registry, families, follower, keys = parts.registry, parts.stores.families, parts.follower, parts.keys
+    return (
+        AuthorizationCodeGrant(registry, codes, families, parts.sessions, follower, keys),
+        PasswordGrant(parts.people, registry, families, keys, parts.settings.refresh_absolute_lifetime),
+        RefreshTokenGrant(registry, families, parts.sessions, parts.stores.journal, follower, keys, parts.audit),
+        ClientCredentialsGrant(registry),
+        ApiKeyGrant(registry, parts.uses),
+    )
+
+
+def _browsers(parts: Parts, codes: Codes) -> Browsers:
+    settings, redis = parts.settings, parts.stores.redis
+    sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
+    lifetime = settings.refresh_absolute_lifetime
+    return Browsers(
+        Authorization(settings.issuer, parts.registry, parts.follower, parts.keys, codes, lifetime),
+        RedisInteractions(redis, _INTERACTION_SECONDS),
+        sessions,
+        SignIn(parts.people, sessions, parts.follower, parts.audit, settings.login_absolute_lifetime),
+    )
+
+
+def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
+    """Returns what operators, and the schedule, do with keys."""
+    publications, verifiers = RedisPublications(stores.redis), RedisVerifiers(stores.redis)
+    return SigningKeys(key_place(settings, stores.database), key_rules(settings), publications, verifiers)
+
+
+def clocks_of(stores: Stores) -> dict[str, StoreClock]:
+    """Returns the clocks that this machine's must agree with."""
+    return {"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)}

@@ -1,0 +1,156 @@
+"""What a sign-in keeps in Redis: codes, login sessions, and requests that wait for a person."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from engines import keys
+from test_families import some_family
+
+from identity.accounts.sessions import LoginSession, new_session_id
+from identity.oauth.authorization.codes import MOST_WRONG_VERIFIERS, CodeGrant, Redemption
+from identity.oauth.authorization.request import AuthorizationParameters
+from identity.store.redis.codes import RedisCodes
+from identity.store.redis.connection import RedisConnection
+from identity.store.redis.interactions import RedisInteractions
+from identity.store.redis.login_sessions import RedisLoginSessions
+
+
+def some_grant() -> CodeGrant:
+    family = some_family(session_id="sid \u00e9", authentication_methods=("pwd", "otp"))
+    return CodeGrant(family, "https://app.example/cb?x=%20", "c" * 43, 'n"\u00e9')
+
+
+def some_session(expires_in: float = 100) -> LoginSession:
+    now = int(time.time())
+    return LoginSession(new_session_id(), "alice", now, ("pwd",), 17, int(now + expires_in))
+
+
+async def gone(redis: RedisConnection, part: str) -> bool:
+    async with asyncio.timeout(5):
+        while any(part in key for key in await keys(redis)):
+            await asyncio.sleep(0.02)
+    return True
+
+
+async def test_a_code_stands_for_what_it_was_issued_for(redis: RedisConnection) -> None:
+    codes, grant = RedisCodes(redis, 60, 60), some_grant()
+    code = await codes.issue(grant)
+    assert len(code) == 43
+    assert await codes.read(code) == grant
+    assert await codes.read(code[:-1]) is None
+    assert await codes.read("\ud800") is None
+
+
+async def test_a20_redis_knows_no_code(redis: RedisConnection) -> None:
+    codes = RedisCodes(redis, 60, 60)
+    code = await codes.issue(some_grant())
+    for key in await keys(redis):
+        assert code not in key
+        assert code not in str(await redis.execute("GET", key) if key.startswith("code:") else "")
+
+
+async def test_a20_of_any_number_at_once_one_redeems_a_code(redis: RedisConnection) -> None:
+    """F13."""
+    codes = RedisCodes(redis, 60, 60)
+    code = await codes.issue(some_grant())
+    answers = await asyncio.gather(*(codes.redeem(code) for _ in range(50)))
+    assert sorted(answers) == [Redemption.REDEEMED, *[Redemption.USED] * 49]
+    assert await codes.read(code) is not None, "whoever comes later is told that it was used, and what it gave"
+
+
+async def test_a20_a_redemption_whose_answer_was_lost_may_be_sent_again(redis: RedisConnection) -> None:
+    """Nobody is taken for a thief because a connection broke."""
+    codes = RedisCodes(redis, 60, 60)
+    code = await codes.issue(some_grant())
+    (key,) = [each for each in await keys(redis) if each.startswith("code:")]
+    for _ in range(3):
+        assert await codes._run(key, "redeem", "one-attempt") == Redemption.REDEEMED
+    assert await codes.redeem(code) is Redemption.USED
+
+
+async def test_a20_a_code_expires_and_a_used_one_is_remembered_for_longer(redis: RedisConnection) -> None:
+    codes = RedisCodes(redis, 0.3, 100)
+    used, unused = await codes.issue(some_grant()), await codes.issue(some_grant())
+    assert await codes.redeem(used) is Redemption.REDEEMED
+    async with asyncio.timeout(5):
+        while await codes.read(unused) is not None:
+            await asyncio.sleep(0.02)
+    assert await codes.redeem(unused) is Redemption.UNKNOWN
+    assert await codes.redeem(used) is Redemption.USED
+
+
+async def test_a25_a_code_is_over_after_so_many_wrong_verifiers(redis: RedisConnection) -> None:
+    codes = RedisCodes(redis, 60, 60)
+    code, other = await codes.issue(some_grant()), await codes.issue(some_grant())
+    for _ in range(MOST_WRONG_VERIFIERS - 1):
+        await codes.count_wrong_verifier(code)
+        await codes.count_wrong_verifier(other)
+    assert await codes.redeem(code) is Redemption.REDEEMED
+    await codes.count_wrong_verifier(code)
+    assert await codes.redeem(code) is Redemption.USED, "a used code stays used"
+    await codes.count_wrong_verifier(other)
+    assert await codes.redeem(other) is Redemption.UNKNOWN
+
+
+async def test_single_use_ids_of_different_kinds_are_different_things(redis: RedisConnection) -> None:
+    """CVE-2026-4325."""
+    codes, waiting = RedisCodes(redis, 60, 60), RedisInteractions(redis, 60)
+    sessions = RedisLoginSessions(redis, 60)
+    code, kept = await codes.issue(some_grant()), await waiting.begin("b", AuthorizationParameters({}))
+    secret = await sessions.begin(some_session())
+    for text in (code, kept.interaction_id, secret):
+        found = (await codes.read(text), await waiting.read(text), await sessions.read(text))
+        assert sum(each is not None for each in found) == 1
+
+
+async def test_a_waiting_request_is_kept_for_its_browser_and_taken_once(redis: RedisConnection) -> None:
+    waiting = RedisInteractions(redis, 60)
+    sent = AuthorizationParameters({"state": '"\u00e9 ', "scope": "openid"}, ("https://a", "https://b"))
+    kept = await waiting.begin("browser", sent)
+    assert await waiting.read(kept.interaction_id) == kept
+    assert sorted(await asyncio.gather(*(waiting.take(kept.interaction_id) for _ in range(20)))) == [
+        *[False] * 19,
+        True,
+    ]
+    assert await waiting.read(kept.interaction_id) is None
+    short = RedisInteractions(redis, 0.05)
+    await short.begin("browser", sent)
+    assert await gone(redis, "interaction")
+
+
+async def test_u06_a_session_is_opened_by_its_secret_alone(redis: RedisConnection) -> None:
+    sessions, session = RedisLoginSessions(redis, 60), some_session()
+    secret = await sessions.begin(session)
+    assert await sessions.read(secret) == session
+    another = await sessions.begin(some_session())
+    swapped = f"{session.session_id}.{another.partition('.')[2]}"
+    for wrong in (
+        session.session_id,
+        f"{session.session_id}.",
+        f"{session.session_id}.x",
+        secret[:-1],
+        swapped,
+        secret + "\xe9",
+    ):
+        assert await sessions.read(wrong) is None
+    own = secret.partition(".")[2]
+    for key in await keys(redis):
+        assert own not in key
+        assert own not in str(await redis.execute("GET", key) if key.startswith("login-session:") else "")
+
+
+async def test_u06_a_session_ends_when_it_is_told_to_when_it_rests_and_in_any_case(redis: RedisConnection) -> None:
+    sessions, ended = RedisLoginSessions(redis, 60), some_session()
+    secret = await sessions.begin(ended)
+    await sessions.end(ended.session_id)
+    assert await sessions.read(secret) is None
+    resting = RedisLoginSessions(redis, 0.3)
+    secret = await resting.begin(some_session())
+    for _ in range(6):  # Whoever uses it, keeps it.
+        await asyncio.sleep(0.1)
+        assert await resting.read(secret) is not None
+    assert await gone(redis, "login-session")
+    await sessions.begin(some_session(expires_in=1))
+    assert await gone(redis, "login-session")
