@@ -15,6 +15,7 @@ from identity.installed_keys import high_water, key_place, key_rules
 from identity.keyring.live import LiveKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.authorization.codes import Codes
+from identity.oauth.authorization.consents import ConsentRecords
 from identity.oauth.authorization.decision import Authorization
 from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_authentication import ClientAuthentication
@@ -25,8 +26,10 @@ from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import Grant, TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
 from identity.oauth.grants.sessions import Sessions
+from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.introspection import Introspection
 from identity.oauth.live_tokens import LiveTokens
+from identity.oauth.logout import Logout
 from identity.oauth.password_authentication import PasswordAuthentication
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.revocation import Revocation
@@ -193,12 +196,14 @@ def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
 def _browsers(parts: Parts, codes: Codes) -> Browsers:
     settings, redis = parts.settings, parts.stores.redis
     sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
-    lifetime = settings.refresh_absolute_lifetime
+    lifetime, hints = settings.refresh_absolute_lifetime, IdTokenHints(parts.keys, settings.issuer)
     return Browsers(
-        Authorization(settings.issuer, parts.registry, parts.follower, parts.keys, codes, lifetime),
+        Authorization(settings.issuer, parts.registry, parts.follower, parts.keys, hints, codes, lifetime),
         RedisInteractions(redis, _INTERACTION_SECONDS),
         sessions,
         SignIn(parts.people, sessions, parts.follower, parts.audit, settings.login_absolute_lifetime),
+        ConsentRecords(parts.stores.ledger, parts.follower),
+        Logout(parts.registry, hints, sessions, parts.stores.ledger),
     )
 
 

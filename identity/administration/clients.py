@@ -37,7 +37,9 @@ class NewClient:
     default_resource: str | None = None
     origins: Sequence[str] = ()
     redirect_uris: Sequence[str] = ()
+    post_logout_redirect_uris: Sequence[str] = ()
     rotates_refresh_tokens: bool = True
+    is_trusted: bool = False
 
 
 class Clients:
@@ -133,8 +135,10 @@ def _row(new: NewClient, scopes: list[str], secret: str | None) -> Client:
         scopes=scopes,
         origins=sorted(set(new.origins)),
         redirect_uris=sorted(set(new.redirect_uris)),
+        post_logout_redirect_uris=sorted(set(new.post_logout_redirect_uris)),
         default_resource=new.default_resource,
         rotates_refresh_tokens=new.rotates_refresh_tokens,
+        is_trusted=new.is_trusted,
     )
 
 
@@ -151,7 +155,7 @@ def _require_acceptable(new: NewClient) -> None:
         raise AdministrationError("A public client's refresh tokens must rotate (RFC 9700 section 4.14.2).")
     if ("authorization_code" in new.grant_types) is not bool(new.redirect_uris):
         raise AdministrationError("A client has redirect URIs if, and only if, it uses authorization_code.")
-    for uri in new.redirect_uris:
+    for uri in (*new.redirect_uris, *new.post_logout_redirect_uris):
         if problem := problem_with(uri):
             raise AdministrationError(f"The redirect URI {uri!r} {problem}.")
     for origin in new.origins:

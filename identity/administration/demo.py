@@ -88,6 +88,7 @@ def _web_client(notes: DemoNotes) -> Client:
         name="Demo web app",
         grant_types=["authorization_code", "refresh_token"],
         redirect_uris=["http://127.0.0.1/callback"],
+        post_logout_redirect_uris=["http://127.0.0.1/"],
         scopes=[*_SCOPES, *sorted(OPENID_SCOPES), "roles"],
         origins=[notes.resource_identifier],
         default_resource="orders",

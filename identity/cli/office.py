@@ -15,6 +15,7 @@ from typing import TypeVar
 from identity.accounts.passwords import Passwords
 from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
+from identity.administration.consents import Consents
 from identity.administration.errors import AdministrationError
 from identity.administration.key_compromise import Exposure, KeyCompromise, exposure_of
 from identity.administration.keys import SigningKeys
@@ -53,6 +54,7 @@ class Office:
     stores: Stores
     people: People
     clients: Clients
+    consents: Consents
     roles: Roles
     resources: ResourceServices
     api_keys: ApiKeys
@@ -132,6 +134,7 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         stores=stores,
         people=People(stores.ledger, passwords, actor),
         clients=Clients(stores.ledger, actor),
+        consents=Consents(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),
         api_keys=ApiKeys(stores.ledger, actor),

@@ -21,20 +21,26 @@ roles = typer.Typer(no_args_is_help=True, help="Roles: named sets of scopes that
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="A scope; may be repeated.")]
 
 
+Uris = Annotated[list[str] | None, typer.Option(help="Where browsers are sent back with a code; may be repeated.")]
+UrisAfterLogout = Annotated[
+    list[str] | None, typer.Option(help="Where browsers may be sent after signing out; may be repeated.")
+]
+GrantTypes = Annotated[
+    list[str], typer.Option(help="authorization_code, refresh_token, client_credentials, password; may be repeated.")
+]
+
+
 @clients.command("create")
 def create_client(
     client_id: str,
-    grant: Annotated[
-        list[str],
-        typer.Option(help="authorization_code, refresh_token, client_credentials, password; may be repeated."),
-    ],
+    grant: GrantTypes,
     scope: Scopes = None,
-    public: Annotated[bool, typer.Option("--public", help="The client cannot keep a secret, and has none.")] = False,
-    resource: Annotated[str | None, typer.Option(help="Resource meant when a request names none.")] = None,
     name: Annotated[str, typer.Option(help="What people are told who asks; the id, if left out.")] = "",
-    redirect_uri: Annotated[
-        list[str] | None, typer.Option(help="Where browsers are sent back with a code; may be repeated.")
-    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="The client cannot keep a secret, and has none.")] = False,
+    trusted: Annotated[bool, typer.Option("--trusted", help="The client is yours: people are not asked.")] = False,
+    resource: Annotated[str | None, typer.Option(help="Resource meant when a request names none.")] = None,
+    redirect_uri: Uris = None,
+    post_logout_redirect_uri: UrisAfterLogout = None,
     origin: Annotated[list[str] | None, typer.Option(help="Web origin that may call (CORS); may be repeated.")] = None,
     keep_refresh_tokens: Annotated[bool, typer.Option("--no-rotation", help="Refresh tokens stay the same.")] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
@@ -49,8 +55,10 @@ def create_client(
         default_resource=resource,
         name=name,
         redirect_uris=redirect_uri or [],
+        post_logout_redirect_uris=post_logout_redirect_uri or [],
         origins=origin or [],
         rotates_refresh_tokens=not keep_refresh_tokens,
+        is_trusted=trusted,
     )
 
     async def work(office: Office) -> str | None:

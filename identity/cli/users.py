@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from identity.administration.people import PersonEntry
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done, print_rows
+from identity.models import Consent
 
 app = typer.Typer(no_args_is_help=True, help="People: create, list, disable, give roles, set passwords.")
 
@@ -97,3 +99,31 @@ def read_password(from_input: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     return answer
+
+
+@app.command("consents")
+def consents(username: Username, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Show what a person allowed clients."""
+
+    async def work(office: Office) -> Sequence[Consent]:
+        return await office.consents.of(username)
+
+    rows = [
+        {
+            "client_id": each.client_id,
+            "scopes": each.scopes,
+            "granted_at": each.granted_at.isoformat(timespec="seconds"),
+        }
+        for each in work_in_office(data_dir, work)
+    ]
+    print_rows(rows, ("client_id", "scopes", "granted_at"), as_json)
+
+
+@app.command("withdraw-consent")
+def withdraw_consent(
+    username: Username, client_id: str, data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False
+) -> None:
+    """Take back what a person allowed a client: its sessions for them are over."""
+    work_in_office(data_dir, lambda office: office.consents.withdraw(username, client_id))
+    facts = {"username": username, "client_id": client_id}
+    print_done(f"{username} allows {client_id} nothing any more.", facts, as_json)

@@ -91,6 +91,12 @@ class Follower:
             await self.confirm_anew()
         return self.require_fresh()
 
+    async def knowing(self, revision: int) -> Picture:
+        """Returns the picture with every rule up to this number: what began at another server may rest on a change of which
+        this one has not heard yet."""
+        picture = self.require_fresh()
+        return picture if picture.head.seq >= revision else await self.up_to_date()
+
     async def confirm_anew(self) -> None:
         """Returns when this process knows every rule that was committed before the call, or raises `StoreUnavailableError`."""
         asked_at = time.monotonic()

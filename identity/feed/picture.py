@@ -88,24 +88,19 @@ class Picture:
             rule.seq > revision and rule.digest in named for rule in self._lasting
         )
 
-    def has_ended(self, grant_id: str, subject: str, client_id: str, revision: int) -> bool:
-        """Tells whether a session that began at `revision` is over, as far as this process knows."""
+    def has_ended(self, grant_id: str, subject: str, client_id: str, revision: int, session_id: str = "") -> bool:
+        """Tells whether a session that began at `revision` is over, as far as this process knows. Of grants and login sessions
+        it knows that while access tokens of theirs may live; the stores know it for longer."""
         return (
             self._ended.get(known_digest(RuleKind.SUBJECT, subject), 0) > revision
             or self._ended.get(known_digest(RuleKind.CLIENT, client_id), 0) > revision
             or self._ended.get(known_digest(RuleKind.EVERYTHING), 0) > revision
-            or any(self._kinds[place] & _ENDS for place in self._rules.places(rule_digest(RuleKind.GRANT, grant_id)))
+            or self._ends(rule_digest(RuleKind.GRANT, grant_id))
+            or (session_id != "" and self._ends(rule_digest(RuleKind.SESSION, session_id)))
         )
 
-    def has_logged_out(self, session_id: str, subject: str, revision: int) -> bool:
-        """Tells whether a login session that began at `revision` is over, as far as this process knows."""
-        return (
-            self._ended.get(known_digest(RuleKind.SUBJECT, subject), 0) > revision
-            or self._ended.get(known_digest(RuleKind.EVERYTHING), 0) > revision
-            or any(
-                self._kinds[place] & _ENDS for place in self._rules.places(rule_digest(RuleKind.SESSION, session_id))
-            )
-        )
+    def _ends(self, digest: bytes) -> bool:
+        return any(self._kinds[place] & _ENDS for place in self._rules.places(digest))
 
     def forget_expired(self, now: float) -> None:
         """Drops rules that can match nothing alive any more. Ended people and clients stay known: sessions live longer.

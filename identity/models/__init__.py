@@ -4,6 +4,7 @@ from identity.models.api_key import ApiKey
 from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
 from identity.models.compatibility import Compatibility
+from identity.models.consent import Consent
 from identity.models.keys import KeyringRow, SealedKey
 from identity.models.resource import Resource
 from identity.models.revocation import FeedHead, RevocationRule
@@ -15,6 +16,7 @@ __all__ = [
     "AuditEvent",
     "Client",
     "Compatibility",
+    "Consent",
     "FeedHead",
     "KeyringRow",
     "Resource",

@@ -21,10 +21,12 @@ _PERSONAL: Final = RegisteredClient(
     secret_hashes=(),
     grant_types=frozenset(),
     redirect_uris=(),
+    post_logout_redirect_uris=(),
     scopes=frozenset(),
     default_resource=None,
     rotates_refresh_tokens=False,
     is_enabled=True,
+    is_trusted=True,
     name="",
 )
 """What stands for the client where a person's key is presented: no client of anybody's."""

@@ -33,3 +33,14 @@ OPENID_SCOPES = frozenset({OPENID_SCOPE, *CLAIMS_OF})
 def claims_for(scopes: Iterable[str], known: Mapping[str, object]) -> dict[str, object]:
     """Returns what is known of a person and asked for by these scopes."""
     return {name: known[name] for scope in scopes for name in CLAIMS_OF.get(scope, ()) if name in known}
+
+
+DESCRIPTIONS: Mapping[str, str] = {
+    OPENID_SCOPE: "Know that it is you",
+    "profile": "See your name and your profile",
+    "email": "See your e-mail address",
+    "address": "See your postal address",
+    "phone": "See your telephone number",
+    "roles": "See which roles you have",
+}
+"""What people are told that a client asks for; a scope of a resource is its own description."""

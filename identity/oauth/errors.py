@@ -10,6 +10,7 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── UnsupportedResponseType   only codes are given to browsers                    RFC 6749 section 4.1.2.1
     ├── AccessDenied              the person said no, or may not have what is asked   RFC 6749 section 4.1.2.1
     ├── LoginRequired             somebody would have to log in, and prompt=none      OpenID Connect Core section 3.1.2.6
+    ├── ConsentRequired           somebody would have to agree, and prompt=none       OpenID Connect Core section 3.1.2.6
     ├── RequestNotSupported       a request object by value                           OpenID Connect Core section 3.1.2.6
     ├── RequestUriNotSupported    a request object by reference                       OpenID Connect Core section 3.1.2.6
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
@@ -91,6 +92,12 @@ class LoginRequired(OAuthError):
     """Somebody has to log in, and the client said that nobody must be asked."""
 
     code = "login_required"
+
+
+class ConsentRequired(OAuthError):
+    """Somebody has to agree, and the client said that nobody must be asked."""
+
+    code = "consent_required"
 
 
 class RequestNotSupported(OAuthError):

@@ -10,6 +10,9 @@ from identity.verifier import profile
 
 AUTHORIZATION_PATH = "/authorize"
 LOGIN_PATH = "/login"
+CONSENT_PATH = "/consent"
+LOGOUT_PATH = "/logout"
+LOGOUT_CONFIRMATION_PATH = "/logout/confirm"
 TOKEN_PATH = "/token"
 USERINFO_PATH = "/userinfo"
 REVOCATION_PATH = "/revoke"
@@ -31,6 +34,7 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
         "userinfo_endpoint": issuer + USERINFO_PATH,
+        "end_session_endpoint": issuer + LOGOUT_PATH,
         "revocation_endpoint": issuer + REVOCATION_PATH,
         profile.INTROSPECTION_METADATA: issuer + INTROSPECTION_PATH,
         "jwks_uri": issuer + JWKS_PATH,
@@ -43,7 +47,7 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [profile.ALGORITHM],
         "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
-        "prompt_values_supported": ["none", "login", "select_account"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

@@ -18,10 +18,12 @@ class RegisteredClient:
     secret_hashes: tuple[bytes, ...]
     grant_types: frozenset[str]
     redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
     scopes: frozenset[str]
     default_resource: str | None
     rotates_refresh_tokens: bool
     is_enabled: bool
+    is_trusted: bool
     name: str
 
     @property
@@ -64,15 +66,29 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """The scopes that a person allows a client, since rule `revision`."""
+
+    scopes: frozenset[str]
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A person as far as tokens are concerned: may they have any, and which scopes do their roles permit? `claims` is what
-    UserInfo may tell of them."""
+    UserInfo may tell of them; `consents` is what they allowed, by client."""
 
     subject: str
     is_enabled: bool
     scopes: frozenset[str]
     roles: tuple[str, ...]
     claims: Mapping[str, object]
+    consents: Mapping[str, Allowed]
+
+    def allows(self, client: RegisteredClient) -> frozenset[str]:
+        """Returns the scopes that the client may have without asking."""
+        allowed = self.consents.get(client.client_id)
+        return client.scopes if client.is_trusted else allowed.scopes if allowed else frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +117,9 @@ class Registry(Protocol):
 
     async def person(self, subject: str) -> Person | None:
         """Returns the person with this subject, disabled ones included, or None."""
+
+    async def is_logged_out(self, session_id: str) -> bool:
+        """Tells whether this login session was ended, by logging out or by an operator, however long ago."""
 
     async def resources(self) -> Resources:
         """Returns all resources."""

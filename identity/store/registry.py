@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from identity.feed.rules import known_digest
-from identity.models import ApiKey, Client, Resource, Role, User
-from identity.oauth.registry import Person, ProtectedResource, RegisteredApiKey, RegisteredClient, Resources
+from identity.models import ApiKey, Client, Consent, Resource, Role, User
+from identity.oauth.registry import Allowed, Person, ProtectedResource, RegisteredApiKey, RegisteredClient, Resources
 from identity.store.sql.engine import Database
+from identity.store.sql.journal import has_ended
 from identity.store.sql.registrations import Registrations
 from identity.store.together import Together
 from identity.verifier.profile import RuleKind, rule_digest
@@ -67,6 +68,7 @@ class RememberingRegistry:
         self._people: _Memory[Person] = _Memory()
         self._api_keys: _Memory[RegisteredApiKey] = _Memory()
         self._resources: _Memory[Resources] = _Memory()
+        self._logins: _Memory[bool] = _Memory()
         self._origins: _Memory[frozenset[str]] = _Memory()
         self._unseen_clients = Together(self._read_clients)
         self._unseen_api_keys = Together(self._read_api_keys)
@@ -83,9 +85,22 @@ class RememberingRegistry:
             async with self._database.read() as session:
                 registrations = Registrations(session)
                 user = await registrations.user(subject)
-                return None if user is None else _person(user, await registrations.roles_of(subject))
+                if user is None:
+                    return None
+                roles, consents = await registrations.roles_of(subject), await registrations.consents_of(subject)
+                return _person(user, roles, consents)
 
         return await self._people.get(known_digest(RuleKind.SUBJECT, subject), read)
+
+    async def is_logged_out(self, session_id: str) -> bool:
+        """Tells whether a rule ended this login session. That it lives is remembered, until a rule says otherwise; one that
+        ended is nothing that anybody asks about often."""
+
+        async def read() -> bool | None:
+            async with self._database.read() as session:
+                return None if await has_ended(session, RuleKind.SESSION, session_id) else True
+
+        return await self._logins.get(known_digest(RuleKind.SESSION, session_id), read) is None
 
     async def resources(self) -> Resources:
         """Returns all resources."""
@@ -128,11 +143,12 @@ class RememberingRegistry:
         self._people.forget(digest)
         self._clients.forget(digest)
         self._api_keys.forget(digest)
+        self._logins.forget(digest)
         self._origins.clear()
 
     def forget_everything(self) -> None:
         """Forgets all."""
-        for memory in (self._clients, self._people, self._api_keys, self._resources, self._origins):
+        for memory in (self._clients, self._people, self._api_keys, self._logins, self._resources, self._origins):
             memory.clear()
 
     async def _read_clients(self, client_ids: Sequence[str]) -> dict[str, RegisteredClient]:
@@ -152,18 +168,25 @@ def _client(row: Client) -> RegisteredClient:
         secret_hashes=tuple(bytes.fromhex(each) for each in row.secret_hashes),
         grant_types=frozenset(row.grant_types),
         redirect_uris=tuple(row.redirect_uris),
+        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
         scopes=frozenset(row.scopes),
         default_resource=row.default_resource,
         rotates_refresh_tokens=row.rotates_refresh_tokens,
         is_enabled=row.is_enabled,
+        is_trusted=row.is_trusted,
         name=row.name,
     )
 
 
-def _person(user: User, roles: Sequence[Role]) -> Person:
-    scopes = frozenset(scope for role in roles for scope in role.scopes)
-    claims = {"preferred_username": user.username, **user.claims}
-    return Person(user.subject, user.is_enabled, scopes, tuple(role.name for role in roles), claims)
+def _person(user: User, roles: Sequence[Role], consents: Sequence[Consent]) -> Person:
+    return Person(
+        subject=user.subject,
+        is_enabled=user.is_enabled,
+        scopes=frozenset(scope for role in roles for scope in role.scopes),
+        roles=tuple(role.name for role in roles),
+        claims={"preferred_username": user.username, **user.claims},
+        consents={each.client_id: Allowed(frozenset(each.scopes), each.revision) for each in consents},
+    )
 
 
 def _api_key(row: ApiKey) -> RegisteredApiKey:

@@ -33,18 +33,26 @@ class Cookies:
     def browser_of(self, request: Request) -> str:
         """Returns the digest of what only this browser has; empty if it has nothing."""
         secret = request.cookies.get(self._browser, "")
-        return _digest(secret) if secret else ""
+        return digest(secret) if secret else ""
 
-    def set_browser(self, response: Response) -> str:
-        """Gives the browser a secret of its own; returns the digest."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        self._set(response, self._browser, secret)
-        return _digest(secret)
+    def set_browser(self, response: Response, secret: str) -> None:
+        """Gives the browser a secret of its own; nothing happens for an empty one."""
+        if secret:
+            self._set(response, self._browser, secret)
+
+    def remove_session(self, response: Response) -> None:
+        """Takes the login session from the browser."""
+        response.delete_cookie(self._session, path="/", secure=self._is_secure, httponly=True, samesite="lax")
 
     def _set(self, response: Response, name: str, value: str) -> None:
         # Lax: a client's link brings the session along, another site's form does not.
         response.set_cookie(name, value, path="/", secure=self._is_secure, httponly=True, samesite="lax")
 
 
-def _digest(secret: str) -> str:
+def new_secret() -> str:
+    """Returns a secret for a browser: 256 random bits."""
+    return secrets.token_urlsafe(_SECRET_BYTES)
+
+
+def digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

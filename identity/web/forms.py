@@ -101,6 +101,25 @@ async def read_login_form(request: Request) -> LoginForm:
     return LoginForm(form.get("interaction") or "", form.get("username") or "", form.get("password") or "")
 
 
+@dataclass(frozen=True, slots=True)
+class ConsentForm:
+    """What a person sends from the consent page."""
+
+    interaction: str
+    is_allowed: bool
+
+
+async def read_consent_form(request: Request) -> ConsentForm:
+    """Parses the form of the consent page, or raises `InvalidRequest`."""
+    form = await _read_form(request)
+    return ConsentForm(form.get("interaction") or "", form.get("decision") == "allow")
+
+
+async def read_confirmation(request: Request) -> str:
+    """Returns which request the form of a page confirms, or raises `InvalidRequest`."""
+    return (await _read_form(request)).get("interaction") or ""
+
+
 async def read_revocation_request(request: Request, address: str) -> RevocationRequest:
     """Parses a request to the revocation endpoint, or raises `InvalidRequest`."""
     form = await _read_form(request)

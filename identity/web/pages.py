@@ -13,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from identity.oauth.authorization.checks import UnanswerableRequestError
-from identity.oauth.authorization.decision import SendBack
-from identity.oauth.authorization.request import ResponseMode
+from identity.oauth.authorization.decision import AskToConsent, SendBack
+from identity.oauth.authorization.request import ResponseMode, ReturnAddress
+from identity.oauth.claims import DESCRIPTIONS
 from identity.oauth.redirect_uris import origin_of
 from identity.web.errors import Told, tell
 
@@ -70,6 +71,29 @@ class Pages:
             problem=told.description if told else "",
         )
 
+    def consent(self, action: str, back: str, interaction: str, asked: AskToConsent) -> Response:
+        """Asks whether a client may have what it asks for."""
+        return self._page(
+            "consent.html",
+            None,
+            form_action=f"'self' {origin_of(back)}",
+            action=action,
+            client=asked.request.client.name,
+            username=asked.person.claims["preferred_username"],
+            interaction=interaction,
+            scopes=[DESCRIPTIONS.get(scope, scope) for scope in asked.scopes],
+        )
+
+    def confirm_logout(self, action: str, client: str, back: ReturnAddress | None, interaction: str) -> Response:
+        """Asks whether to sign out."""
+        form_action = f"'self' {origin_of(back.redirect_uri)}" if back else "'self'"
+        values = {"action": action, "client": client, "interaction": interaction}
+        return self._page("logout.html", None, form_action=form_action, **values)
+
+    def signed_out(self) -> Response:
+        """Says that nobody is signed in at this browser any more."""
+        return self._page("signed_out.html", None)
+
     def error(self, told: Told) -> Response:
         """Tells the person what no client may be told."""
         heading = "Please try again" if told.status in _HINTS else "This request cannot be answered"
@@ -107,6 +131,8 @@ class Pages:
 
 def _with_parameters(uri: str, parameters: Mapping[str, str]) -> str:
     """Returns the URI with these parameters behind its own (RFC 6749 section 4.1.2)."""
+    if not parameters:
+        return uri
     separator = "?" if "?" not in uri else "" if uri.endswith(("?", "&")) else "&"
     return f"{uri}{separator}{urlencode(parameters)}"
 

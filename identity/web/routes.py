@@ -6,11 +6,14 @@ from urllib.parse import urlsplit
 
 from identity.oauth import metadata as paths
 from identity.web.authorize import AuthorizationEndpoint
+from identity.web.browser import BrowserState
+from identity.web.cookies import Cookies
 from identity.web.discovery import Discovery
 from identity.web.feed import FeedEndpoint
 from identity.web.front import Endpoints
 from identity.web.health import Health
 from identity.web.introspection import IntrospectionEndpoint
+from identity.web.logout import LogoutEndpoint
 from identity.web.pages import STYLESHEET_PATH, Pages
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
@@ -27,16 +30,9 @@ def endpoints(services: Services) -> Endpoints:
         Health(services),
     )
     base = issuer_path(services.settings.issuer)
-    pages, userinfo = Pages(base), UserInfoEndpoint(services)
-    authorization = AuthorizationEndpoint(services, pages, base)
-    authorize = pages.answering(authorization.authorize)
+    userinfo = UserInfoEndpoint(services)
     return {
-        base + paths.AUTHORIZATION_PATH: {"GET": authorize, "POST": authorize},
-        base + paths.LOGIN_PATH: {
-            "GET": pages.answering(authorization.show_login),
-            "POST": pages.answering(authorization.log_in),
-        },
-        base + STYLESHEET_PATH: {"GET": pages.stylesheet},
+        **_pages(services, base),
         base + paths.USERINFO_PATH: {"GET": userinfo.userinfo, "POST": userinfo.userinfo},
         base + paths.TOKEN_PATH: {"POST": token.token},
         base + paths.REVOCATION_PATH: {"POST": token.revoke},
@@ -48,6 +44,26 @@ def endpoints(services: Services) -> Endpoints:
         base + paths.FEED_PATH: {"GET": feed.poll},
         "/health/live": {"GET": health.live},
         "/health/ready": {"GET": health.ready},
+    }
+
+
+def _pages(services: Services, base: str) -> Endpoints:
+    """Returns what people see; its errors are pages too."""
+    pages, cookies, browsers = Pages(base), Cookies(services.settings.issuer), services.browsers
+    state = BrowserState(browsers.sessions, browsers.interactions, cookies)
+    authorization = AuthorizationEndpoint(browsers, state, cookies, pages, services.address, base)
+    logout = LogoutEndpoint(browsers, state, cookies, pages, services.address, base)
+    table: Endpoints = {
+        paths.AUTHORIZATION_PATH: {"GET": authorization.authorize, "POST": authorization.authorize},
+        paths.LOGIN_PATH: {"GET": authorization.show_login, "POST": authorization.log_in},
+        paths.CONSENT_PATH: {"GET": authorization.show_consent, "POST": authorization.consent},
+        paths.LOGOUT_PATH: {"GET": logout.logout, "POST": logout.logout},
+        paths.LOGOUT_CONFIRMATION_PATH: {"POST": logout.confirm},
+        STYLESHEET_PATH: {"GET": pages.stylesheet},
+    }
+    return {
+        base + path: {method: pages.answering(handler) for method, handler in methods.items()}
+        for path, methods in table.items()
     }
 
 

@@ -9,12 +9,14 @@ from identity.feed.clocks import Clocks
 from identity.feed.follower import Follower
 from identity.feed.verifiers import Verifiers
 from identity.keyring.live import LiveKeys
+from identity.oauth.authorization.consents import ConsentRecords
 from identity.oauth.authorization.decision import Authorization
 from identity.oauth.authorization.interactions import Interactions
 from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import Audit, TokenPipeline
 from identity.oauth.introspection import Introspection
+from identity.oauth.logout import Logout
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
@@ -25,12 +27,14 @@ from identity.web.stopping import Stop
 
 @dataclass(frozen=True, slots=True)
 class Browsers:
-    """What the pages use: how requests are answered, where they wait, who is logged in, and how one logs in."""
+    """What the pages use: how requests are answered, where they wait, who is logged in, how one logs in, and out."""
 
     authorization: Authorization
     interactions: Interactions
     sessions: LoginSessions
     sign_in: SignIn
+    consents: ConsentRecords
+    logout: Logout
 
 
 @dataclass(frozen=True, slots=True)

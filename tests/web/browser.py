@@ -71,9 +71,33 @@ async def submit(issuer: Issuer, page: Response, username: str = "alice", passwo
     return await issuer.http.post("/login", data=fields)
 
 
-async def sign_in(issuer: Issuer, flow: Flow, **changes: Any) -> dict[str, str]:
-    """What the client is sent after somebody logged in."""
-    return answer_of(await submit(issuer, await to_login(issuer, flow, **changes)))
+async def consent_page(issuer: Issuer, response: Response) -> Response:
+    """The page that a login leads to where somebody has to agree."""
+    assert response.status_code == 303, response.text
+    assert urlsplit(response.headers["location"]).path == "/consent"
+    page = await issuer.http.get(response.headers["location"])
+    assert page.status_code == 200, page.text
+    return page
+
+
+async def decide(issuer: Issuer, page: Response, decision: str = "allow") -> Response:
+    """What comes of saying yes, or no."""
+    return await issuer.http.post("/consent", data={**hidden_fields(page), "decision": decision})
+
+
+async def agreed(issuer: Issuer, response: Response) -> Response:
+    """Where the browser goes next, after somebody agreed if they were asked."""
+    if response.status_code == 303 and response.headers["location"].startswith("/consent"):
+        return await decide(issuer, await consent_page(issuer, response))
+    return response
+
+
+async def sign_in(
+    issuer: Issuer, flow: Flow, username: str = "alice", password: str = "wonderland", **changes: Any
+) -> dict[str, str]:
+    """What the client is sent after somebody logged in, and agreed."""
+    answer = await submit(issuer, await to_login(issuer, flow, **changes), username, password)
+    return answer_of(await agreed(issuer, answer))
 
 
 async def redeem(issuer: Issuer, flow: Flow, code: str, **changes: Any) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from browser import CALLBACK, Flow, answer_of, hidden_fields, sign_in, submit, to_login
+from browser import CALLBACK, Flow, agreed, answer_of, hidden_fields, sign_in, submit, to_login
 from httpx2 import Response
 from issuer_in_process import ISSUER, Issuer
 
@@ -154,14 +154,17 @@ async def test_a10_pages_let_nothing_in(issuer: Issuer) -> None:
 
 async def test_a11_after_a_password_the_browser_goes_on_by_get(issuer: Issuer) -> None:
     answer = await submit(issuer, await to_login(issuer, Flow()))
-    assert answer.status_code == 303
-    assert "wonderland" not in answer.headers["location"]
+    then = await agreed(issuer, answer)
+    assert answer.status_code == then.status_code == 303
+    assert "wonderland" not in answer.headers["location"] + then.headers["location"]
 
 
 async def test_a09_an_answer_may_be_posted_and_is_escaped(issuer: Issuer) -> None:
     """CVE-2024-21637."""
     state = '"><script>alert(1)</script>'
-    page = await submit(issuer, await to_login(issuer, Flow(), response_mode="form_post", state=state))
+    page = await agreed(
+        issuer, await submit(issuer, await to_login(issuer, Flow(), response_mode="form_post", state=state))
+    )
     assert page.status_code == 200
     assert f'action="{CALLBACK}"' in page.text
     fields = hidden_fields(page)
@@ -182,12 +185,12 @@ async def test_a12_a_login_page_is_good_for_the_browser_it_was_made_for(issuer: 
     error_page(await submit(issuer, page))
     issuer.http.cookies.clear()
     issuer.http.cookies.update(mine)
-    assert "code" in answer_of(await submit(issuer, page))
+    assert "code" in answer_of(await agreed(issuer, await submit(issuer, page)))
 
 
 async def test_u13_a_login_page_is_good_once(issuer: Issuer) -> None:
     page = await to_login(issuer, Flow())
-    answer_of(await submit(issuer, page))
+    answer_of(await agreed(issuer, await submit(issuer, page)))
     error_page(await submit(issuer, page))
 
 

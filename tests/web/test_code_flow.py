@@ -6,7 +6,7 @@ import base64
 import hashlib
 
 import jwt
-from browser import CLIENT, Flow, answer_of, redeem, sign_in, submit, to_login
+from browser import CLIENT, Flow, agreed, answer_of, redeem, sign_in, submit, to_login
 from issuer_in_process import ISSUER, Issuer, granted, refusal
 
 
@@ -67,7 +67,7 @@ async def test_a_wrong_password_shows_the_form_again_and_says_nothing_about_the_
     assert known.text.replace("alice", "nobody") == unknown.text
     assert "Wrong username or password." in known.text
     assert "wrong" not in known.text
-    assert "code" in answer_of(await submit(issuer, known))
+    assert "code" in answer_of(await agreed(issuer, await submit(issuer, known)))
 
 
 async def test_a_code_that_is_used_twice_ends_what_it_gave(issuer: Issuer) -> None:

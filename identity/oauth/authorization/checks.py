@@ -77,6 +77,7 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
             max_age=_max_age(sent),
             nonce=sent.get("nonce"),
             login_hint=sent.get("login_hint") or "",
+            id_token_hint=sent.get("id_token_hint") or "",
             granted=grant(asked, sent.resources, client, await registry.resources()),
         )
     except OAuthError as error:

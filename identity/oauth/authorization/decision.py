@@ -12,7 +12,8 @@ from identity.keyring.live import LiveKeys
 from identity.oauth.authorization.checks import RefusedRequestError, check
 from identity.oauth.authorization.codes import CodeGrant, Codes
 from identity.oauth.authorization.request import AuthorizationParameters, AuthorizationRequest, Prompt, ReturnAddress
-from identity.oauth.errors import AccessDenied, LoginRequired, OAuthError
+from identity.oauth.errors import AccessDenied, ConsentRequired, LoginRequired, OAuthError
+from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.registry import Person, Registry
 from identity.oauth.scopes import cut_by_roles
 from identity.tokens.refresh_token import Family, new_family
@@ -34,6 +35,18 @@ class AskToLogIn:
 
 
 @dataclass(frozen=True, slots=True)
+class AskToConsent:
+    """The person has to say whether the client may have these scopes."""
+
+    request: AuthorizationRequest
+    person: Person
+    scopes: tuple[str, ...]
+
+
+Decision = SendBack | AskToLogIn | AskToConsent
+
+
+@dataclass(frozen=True, slots=True)
 class Authorization:
     """Answers authorization requests. `session_lifetime` is the absolute lifetime, in seconds, of what a code begins."""
 
@@ -41,13 +54,18 @@ class Authorization:
     registry: Registry
     follower: Follower
     keys: LiveKeys
+    hints: IdTokenHints
     codes: Codes
     session_lifetime: int
 
     async def decide(
-        self, sent: AuthorizationParameters, session: LoginSession | None, is_fresh: bool = False
-    ) -> SendBack | AskToLogIn:
-        """Returns the answer. `is_fresh`: whoever is logged in has done so for this very request.
+        self,
+        sent: AuthorizationParameters,
+        session: LoginSession | None,
+        is_fresh: bool = False,
+        has_agreed: bool = False,
+    ) -> Decision:
+        """Returns the answer. `is_fresh`: whoever is logged in has done so for this very request; `has_agreed`: to it.
 
         Raises `UnanswerableRequestError` for what must not be answered to anybody but the person at the browser.
         """
@@ -56,11 +74,14 @@ class Authorization:
         try:
             request = await check(sent, self.registry)
             person = await self._person(session, picture)
-            if session is None or person is None or _must_log_in(request, session, is_fresh):
-                if Prompt.NONE in request.prompts:
-                    raise RefusedRequestError(LoginRequired("Somebody has to log in."), request.back)
-                return AskToLogIn(request)
-            return await self._code(request, session, person, revision)
+            if session is None or person is None or (not is_fresh and self._wants_login(request, session)):
+                return _ask_to_log_in(request)
+            if not self._is_meant(request, session):
+                raise RefusedRequestError(LoginRequired("Another person logged in than the hint names."), request.back)
+            scopes = _cut(request, person)
+            if not has_agreed and _needs_consent(request, person, scopes):
+                return _ask_to_consent(request, person, scopes)
+            return await self._code(request, session, scopes, revision)
         except RefusedRequestError as error:
             return self.refusal(error.error, error.back)
 
@@ -70,19 +91,16 @@ class Authorization:
 
     async def _person(self, session: LoginSession | None, picture: Picture) -> Person | None:
         """Returns who is logged in, unless that is over: nobody has to find sessions to end them."""
-        if session is None or picture.has_logged_out(session.session_id, session.subject, session.revision):
+        if session is None or picture.has_ended("", session.subject, "", session.revision, session.session_id):
+            return None
+        if await self.registry.is_logged_out(session.session_id):
             return None
         person = await self.registry.person(session.subject)
         return person if person is not None and person.is_enabled else None
 
     async def _code(
-        self, request: AuthorizationRequest, session: LoginSession, person: Person, revision: int
+        self, request: AuthorizationRequest, session: LoginSession, scopes: tuple[str, ...], revision: int
     ) -> SendBack:
-        try:
-            scopes = cut_by_roles(request.granted.scopes, request.asked, person)
-        except OAuthError:
-            error = AccessDenied("The person may not have any of the requested scopes.")
-            raise RefusedRequestError(error, request.back) from None
         family = Family(
             family=new_family(self.keys.now.authenticator),
             subject=session.subject,
@@ -98,14 +116,39 @@ class Authorization:
         grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce)
         return self._answer(request.back, {"code": await self.codes.issue(grant)})
 
+    def _wants_login(self, request: AuthorizationRequest, session: LoginSession) -> bool:
+        if request.prompts & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT} or not self._is_meant(request, session):
+            return True
+        return request.max_age is not None and time.time() - session.auth_time > request.max_age
+
+    def _is_meant(self, request: AuthorizationRequest, session: LoginSession) -> bool:
+        hint = self.hints.read(request.id_token_hint) if request.id_token_hint else None
+        return not request.id_token_hint or (hint is not None and hint.subject == session.subject)
+
     def _answer(self, back: ReturnAddress, parameters: dict[str, str]) -> SendBack:
         state = {} if back.state is None else {"state": back.state}
         return SendBack(back, {**parameters, **state, "iss": self.issuer})  # RFC 9207: which server says so (A06).
 
 
-def _must_log_in(request: AuthorizationRequest, session: LoginSession, is_fresh: bool) -> bool:
-    if is_fresh:
-        return False
-    if request.prompts & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT}:
-        return True
-    return request.max_age is not None and time.time() - session.auth_time > request.max_age
+def _cut(request: AuthorizationRequest, person: Person) -> tuple[str, ...]:
+    try:
+        return cut_by_roles(request.granted.scopes, request.asked, person)
+    except OAuthError:
+        error = AccessDenied("The person may not have any of the requested scopes.")
+        raise RefusedRequestError(error, request.back) from None
+
+
+def _needs_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> bool:
+    return Prompt.CONSENT in request.prompts or not set(scopes) <= person.allows(request.client)
+
+
+def _ask_to_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> AskToConsent:
+    if Prompt.NONE in request.prompts:
+        raise RefusedRequestError(ConsentRequired("The person has to agree."), request.back)
+    return AskToConsent(request, person, scopes)
+
+
+def _ask_to_log_in(request: AuthorizationRequest) -> AskToLogIn:
+    if Prompt.NONE in request.prompts:
+        raise RefusedRequestError(LoginRequired("Somebody has to log in."), request.back)
+    return AskToLogIn(request)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from identity.oauth.registry import RegisteredClient
@@ -68,3 +68,4 @@ class AuthorizationRequest:
     prompts: frozenset[Prompt]
     max_age: int | None
     login_hint: str
+    id_token_hint: str = field(default="", repr=False)

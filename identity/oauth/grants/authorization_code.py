@@ -10,7 +10,7 @@ from identity.models import AuditEvent
 from identity.oauth.authorization.codes import CodeGrant, Codes, Redemption
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Authorization
-from identity.oauth.grants.sessions import Sessions, access_of, identity_of
+from identity.oauth.grants.sessions import Sessions, access_of, allowed_scopes, identity_of
 from identity.oauth.pkce import answers, is_verifier
 from identity.oauth.registry import Person, ProtectedResource, Registry
 from identity.oauth.scopes import cut_by_roles
@@ -58,7 +58,11 @@ class AuthorizationCodeGrant:
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
         person, resource = await self._person(grant.family), await self._resource(grant.family)
-        return Prepared(request.code, grant, cut_by_roles(grant.family.scopes, (), person), resource, person)
+        allowed = allowed_scopes(asked.client, grant.family, person)
+        if allowed is None:
+            raise _refused("consent withdrawn", grant.family)
+        scopes = tuple(scope for scope in grant.family.scopes if scope in allowed)
+        return Prepared(request.code, grant, cut_by_roles(scopes, (), person), resource, person)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Uses the code up, then stores the session. A code that was used before ends what it gave then."""
@@ -78,7 +82,10 @@ class AuthorizationCodeGrant:
         return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
 
     async def _person(self, family: Family) -> Person:
+        await self.follower.knowing(family.revision)
         self._require_alive(family)
+        if await self.registry.is_logged_out(family.session_id):
+            raise _refused("logged out", family)
         person = await self.registry.person(family.subject)
         if person is None or not person.is_enabled:
             raise _refused("disabled", family)
@@ -92,10 +99,8 @@ class AuthorizationCodeGrant:
 
     def _require_alive(self, family: Family) -> None:
         picture = self.follower.require_fresh()
-        if picture.has_ended(family.family, family.subject, family.client_id, family.revision):
+        if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
             raise _refused("ended", family)
-        if picture.has_logged_out(family.session_id, family.subject, family.revision):
-            raise _refused("logged out", family)
 
 
 def _refused(detail: str, family: Family | None = None) -> InvalidGrant:

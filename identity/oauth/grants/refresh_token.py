@@ -11,7 +11,7 @@ from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Audit, Authorization
-from identity.oauth.grants.sessions import Sessions, access_of, identity_of
+from identity.oauth.grants.sessions import Sessions, access_of, allowed_scopes, identity_of
 from identity.oauth.registry import Person, ProtectedResource, Registry
 from identity.oauth.scopes import cut_by_roles, narrow
 from identity.tokens.refresh_token import Families, Family, Generation, Step, read_token, write_token
@@ -51,10 +51,13 @@ class RefreshTokenGrant:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
             raise _refused("issued to another client", family)
-        _require_alive(family, asked.picture)
+        _require_alive(family, await self.follower.knowing(family.revision))
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)
         person, resource = await self._person(family), await self._resource(family)
-        permitted = tuple(scope for scope in scopes if scope in asked.client.scopes)
+        allowed = allowed_scopes(asked.client, family, person)
+        if allowed is None:
+            raise _refused("consent withdrawn", family)
+        permitted = tuple(scope for scope in scopes if scope in allowed)
         return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, person), resource, person)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
@@ -99,6 +102,8 @@ class RefreshTokenGrant:
         person = await self.registry.person(family.subject)
         if person is None or not person.is_enabled:
             raise _refused("disabled", family)
+        if family.session_id and await self.registry.is_logged_out(family.session_id):
+            raise _refused("logged out", family)
         return person
 
     async def _resource(self, family: Family) -> ProtectedResource:
@@ -109,7 +114,7 @@ class RefreshTokenGrant:
 
 
 def _require_alive(family: Family, picture: Picture) -> None:
-    if picture.has_ended(family.family, family.subject, family.client_id, family.revision):
+    if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
         raise _refused("ended", family)
 
 

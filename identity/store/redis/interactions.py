@@ -19,20 +19,20 @@ class RedisInteractions:
         self._connection = connection
         self._lifetime = int(lifetime * 1000)
 
-    async def begin(self, browser: str, sent: AuthorizationParameters) -> Interaction:
+    async def begin(self, browser: str, sent: AuthorizationParameters, session_id: str = "") -> Interaction:
         """Keeps a request; it was checked, so no parameter of it was faulty."""
         interaction_id = secrets.token_urlsafe(_ID_BYTES)
-        record = json.dumps([browser, dict(sent.values), sent.resources], separators=(",", ":"))
+        record = json.dumps([browser, session_id, dict(sent.values), sent.resources], separators=(",", ":"))
         await self._connection.execute("SET", _key(interaction_id), record, "PX", self._lifetime)
-        return Interaction(interaction_id, browser, sent)
+        return Interaction(interaction_id, browser, session_id, sent)
 
     async def read(self, interaction_id: str) -> Interaction | None:
         """Returns the request that waits under this id."""
         record = await self._connection.execute("GET", _key(interaction_id)) if interaction_id.isascii() else None
         if record is None:
             return None
-        browser, values, resources = json.loads(record)
-        return Interaction(interaction_id, browser, AuthorizationParameters(values, tuple(resources)))
+        browser, session_id, values, resources = json.loads(record)
+        return Interaction(interaction_id, browser, session_id, AuthorizationParameters(values, tuple(resources)))
 
     async def take(self, interaction_id: str) -> bool:
         """Removes it; True for the one who did."""

@@ -43,9 +43,9 @@ class SqlChange:
         """Adds an audit event."""
         self._session.add(event)
 
-    async def has_ended(self, grant_id: str) -> bool:
-        """Tells whether a rule ended this grant already."""
-        return await has_ended(self._session, RuleKind.GRANT, grant_id)
+    async def has_ended(self, kind: RuleKind, value: str) -> bool:
+        """Tells whether a rule ended this already: a grant, a login session."""
+        return await has_ended(self._session, kind, value)
 
     async def is_revoked(self, token_id: str) -> bool:
         """Tells whether a rule refuses this access token already."""

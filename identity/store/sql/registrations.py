@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 from sqlmodel import SQLModel, col, select
 
-from identity.models import ApiKey, Client, Resource, Role, User, UserRole
+from identity.models import ApiKey, Client, Consent, Resource, Role, User, UserRole
 from identity.verifier.profile import RuleKind
 
 _OPERATORS = 7_203_114_586
@@ -83,6 +83,19 @@ class Registrations:
     async def roles(self) -> Sequence[Role]:
         """Returns all roles, by name."""
         return (await self._session.scalars(select(Role).order_by(col(Role.name)))).all()
+
+    async def consent(self, subject: str, client_id: str) -> Consent | None:
+        """Returns what this person allowed this client."""
+        return await self._session.get(Consent, (subject, client_id))
+
+    async def consents_of(self, subject: str) -> Sequence[Consent]:
+        """Returns what a person allowed, by client."""
+        query = select(Consent).where(Consent.subject == subject).order_by(col(Consent.client_id))
+        return (await self._session.scalars(query)).all()
+
+    async def remove(self, row: SQLModel) -> None:
+        """Removes a row."""
+        await self._session.delete(row)
 
     async def client(self, client_id: str) -> Client | None:
         """Returns the client with this id."""

@@ -1,0 +1,58 @@
+"""ID tokens that come back as hints: whose login is meant? (OpenID Connect Core 3.1.2.1, RP-Initiated Logout section 2)"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from identity.keyring.live import LiveKeys
+from identity.keyring.signers import rsa_public_key
+from identity.keyring.states import KeyState
+from identity.verifier import profile
+
+_OPTIONS: Any = {
+    "require": ["sub", "aud", "auth_time"],
+    "verify_aud": False,
+    "verify_exp": False,
+    "verify_iat": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HintedLogin:
+    """What an ID token of ours says about the login that it tells of."""
+
+    subject: str
+    client_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdTokenHints:
+    """Reads them. A hint proves nothing but that we issued it: it may have expired long ago, and its key may be retired."""
+
+    keys: LiveKeys
+    issuer: str
+
+    def read(self, token: str) -> HintedLogin | None:
+        """Returns what an ID token of ours says; None for anything else. Keys that were withdrawn sign no hint (A57)."""
+        if len(token) > profile.MAX_TOKEN_BYTES:
+            return None
+        try:
+            header = jwt.get_unverified_header(token)
+            claims = self._decode(token, str(header.get("kid")))
+        except jwt.PyJWTError:
+            return None
+        # For old resources, access tokens have the same `typ`: only they say which client they were given to.
+        if claims is None or header.get("typ") != profile.ID_TOKEN_TYPE or profile.REVISION_CLAIM in claims:
+            return None
+        return HintedLogin(claims["sub"], claims["aud"], str(claims.get(profile.SESSION_CLAIM, "")))
+
+    def _decode(self, token: str, kid: str) -> dict[str, str] | None:
+        for record in self.keys.now.keyring.signing:
+            if record.kid == kid and record.state is not KeyState.WITHDRAWN:
+                key = rsa_public_key(record.public)
+                return jwt.decode(token, key, algorithms=[profile.ALGORITHM], issuer=self.issuer, options=_OPTIONS)
+        return None
