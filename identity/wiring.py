@@ -151,7 +151,7 @@ def services_of(parts: Parts) -> Services:
     """Returns everything the endpoints use."""
     settings, stores, keys, follower = parts.settings, parts.stores, parts.keys, parts.follower
     authentication = ClientAuthentication(parts.registry, settings.default_client)
-    codes = RedisCodes(stores.redis, settings.code_lifetime, settings.token_horizon)
+    codes = RedisCodes(stores.redis, stores.families, settings.code_lifetime, settings.token_horizon)
     live_tokens = LiveTokens(follower, keys, settings.issuer)
     return Services(
         settings=settings,
@@ -185,7 +185,7 @@ def services_of(parts: Parts) -> Services:
 def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
     registry, families, follower, keys = parts.registry, parts.stores.families, parts.follower, parts.keys
     return (
-        AuthorizationCodeGrant(registry, codes, families, parts.sessions, follower, keys),
+        AuthorizationCodeGrant(registry, codes, parts.sessions, follower, keys),
         PasswordGrant(parts.people, registry, families, keys, parts.settings.refresh_absolute_lifetime),
         RefreshTokenGrant(registry, families, parts.sessions, parts.stores.journal, follower, keys, parts.audit),
         ClientCredentialsGrant(registry),

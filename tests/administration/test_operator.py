@@ -260,7 +260,7 @@ async def test_a_public_client_has_no_secret_and_may_not_speak_for_itself(office
 
 async def test_running_servers_learn_the_origins_of_a_new_client_at_once(office: Office) -> None:
     """CORS: what a server remembers of all origins is out of date when a client is created."""
-    registry = RememberingRegistry(office.replica.database)
+    registry = RememberingRegistry(office.replica.database, "https://login.example.com")
     assert await registry.origins() == frozenset()
     new = NewClient("spa", ["password"], is_public=True, origins=["https://spa.example.com"])
     for _, digest, _ in await office.rules_of(office.clients.create(new)):

@@ -5,16 +5,8 @@ from __future__ import annotations
 from identity.app import create_app
 from identity.web.pages import STYLESHEET_PATH
 
-UNDESCRIBED = {
-    "/health/live",
-    "/health/ready",
-    "/authorize",
-    "/login",
-    "/consent",
-    "/logout",
-    "/logout/confirm",
-    STYLESHEET_PATH,
-}
+PAGES = {"/authorize", "/login", "/consent", "/logout", "/logout/confirm", STYLESHEET_PATH}
+UNDESCRIBED = {"/health/live", "/health/ready", *PAGES}
 """For balancers and for people, not for clients."""
 
 

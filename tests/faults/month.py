@@ -51,7 +51,7 @@ class Life:
     def __init__(self, settings: Settings, clock: Path) -> None:
         self.settings, self.clock = settings, clock
         self.stores = Stores.of(settings)
-        memory = RememberingRegistry(self.stores.database)
+        memory = RememberingRegistry(self.stores.database, "https://login.example.com")
         self.follower = Follower(self.stores.journal, self.stores.stream, self.stores.ledger, memory, HighWater(None))
         self.history = History(self.stores.database, settings.history_retention)
         self.audit, self.issued = AuditTrail(self.stores.database), RedisIssueCounts(self.stores.redis)

@@ -17,6 +17,7 @@ from identity.feed.rules import Head
 from identity.keyring.live import load_keys
 from identity.keyring.sealing import MasterKey, MasterKeys
 from identity.models import AuditEvent
+from identity.oauth.registry import Allowed
 from identity.store.redis.connection import RedisConnection
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.verifiers import RedisVerifiers
@@ -59,7 +60,7 @@ async def test_the_tables_of_every_revision_are_upgraded_and_read(sql: SqlServer
     account = await SqlAccounts(database).by_name("zoë")
     assert account is not None
     assert (account.subject, account.is_enabled) == ("a1b2c3", True)
-    registry, journal = RememberingRegistry(database), SqlJournal(database)
+    registry, journal = RememberingRegistry(database, "https://login.example.com"), SqlJournal(database)
     person, client = await registry.person("a1b2c3"), await registry.client("web")
     assert person is not None
     assert (person.roles, person.scopes) == (("reader",), frozenset({"orders:read"}))
@@ -83,6 +84,11 @@ async def test_the_tables_of_every_revision_are_upgraded_and_read(sql: SqlServer
     if revision >= "r0004":
         keys = await load_keys(SqlKeys(database, MasterKeys(MasterKey.parse(bytes(range(32)).hex()))))
         assert (keys.keyring.version, len(keys.published.kids)) == (1, 2)
+    is_of_today = revision >= "r0005"
+    assert client.redirect_uris == (("https://app.example/cb",) if is_of_today else ())
+    assert client.is_trusted is is_of_today
+    assert person.claims.get("name") == ("Zoë" if is_of_today else None)
+    assert person.consents == ({"web": Allowed(frozenset({"orders:read"}), 1)} if is_of_today else {})
     await database.close()
 
 

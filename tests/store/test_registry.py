@@ -67,7 +67,7 @@ async def set_enabled(database: Database, enabled: bool) -> None:
 
 async def test_people_come_with_the_scopes_of_all_their_roles(database: Database) -> None:
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     alice, bob = await registry.person("a1"), await registry.person("b2")
     assert alice is not None
     assert alice.roles == ("reader", "writer")
@@ -79,7 +79,7 @@ async def test_people_come_with_the_scopes_of_all_their_roles(database: Database
 
 async def test_clients_and_resources_come_as_registered(database: Database) -> None:
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     shop = await registry.client("shop")
     assert shop is not None
     assert shop.secret_hashes == (bytes.fromhex("cd" * 32),)
@@ -90,7 +90,7 @@ async def test_clients_and_resources_come_as_registered(database: Database) -> N
 
 async def test_an_api_key_comes_as_registered_to_whoever_knows_its_secret(database: Database) -> None:
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     for _ in range(2):
         assert await registry.api_key("k1", WRONG) is None
         assert await registry.api_key("k2", RIGHT) is None
@@ -102,7 +102,7 @@ async def test_an_api_key_comes_as_registered_to_whoever_knows_its_secret(databa
 async def test_a_wrong_secret_costs_what_an_unknown_key_costs(database: Database) -> None:
     """A35: one query, whether the id is unknown, known, or remembered."""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     queries: list[object] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
@@ -124,7 +124,7 @@ async def test_a_wrong_secret_costs_what_an_unknown_key_costs(database: Database
 async def test_a_rule_about_an_api_key_makes_it_be_read_again(database: Database) -> None:
     """A48"""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     await registry.api_key("k1", RIGHT)
     async with database.transaction() as session:
         await session.execute(update(ApiKey).values(revoked_at=datetime.now(UTC)))
@@ -137,7 +137,7 @@ async def test_a_rule_about_an_api_key_makes_it_be_read_again(database: Database
 async def test_what_is_remembered_costs_no_sql(database: Database) -> None:
     """A refresh needs no SQL once the person is known; it goes on while the database is away."""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     reads: list[Callable[[], Awaitable[object]]] = [
         lambda: registry.person("a1"),
         lambda: registry.client("shop"),
@@ -155,7 +155,7 @@ async def test_what_is_remembered_costs_no_sql(database: Database) -> None:
 async def test_a_rule_about_a_person_makes_them_be_read_again(database: Database) -> None:
     """A48"""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     await registry.person("a1")
     await registry.client("shop")
     await set_enabled(database, False)
@@ -170,7 +170,7 @@ async def test_a_rule_about_a_person_makes_them_be_read_again(database: Database
 async def test_a_rule_about_a_client_makes_it_and_the_origins_be_read_again(database: Database) -> None:
     """A48"""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     await registry.client("shop")
     await registry.origins()
     await set_enabled(database, False)
@@ -184,7 +184,7 @@ async def test_a_rule_about_a_client_makes_it_and_the_origins_be_read_again(data
 @pytest.mark.parametrize("how", ["rule", "rebuilt"])
 async def test_a_rule_about_everything_makes_everything_be_read_again(database: Database, how: str) -> None:
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     for read in (registry.person("a1"), registry.client("shop"), registry.resources(), registry.origins()):
         await read
     await set_enabled(database, False)
@@ -201,7 +201,7 @@ async def test_a_rule_about_everything_makes_everything_be_read_again(database: 
 
 async def test_who_does_not_exist_is_looked_for_again(database: Database) -> None:
     """A new client works at once, on every replica, without a rule."""
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     assert await registry.client("shop") is None
     assert await registry.person("a1") is None
     await populate(database)
@@ -212,7 +212,7 @@ async def test_who_does_not_exist_is_looked_for_again(database: Database) -> Non
 async def test_an_answer_read_before_a_forget_is_not_remembered(database: Database) -> None:
     """A48: the row was read, the rule about it came, and only then the answer was to be stored."""
     await populate(database)
-    registry = RememberingRegistry(database)
+    registry = RememberingRegistry(database, "https://login.example.com")
     for _ in range(50):
         await set_enabled(database, True)
         registry.forget_everything()
@@ -229,7 +229,7 @@ async def test_an_answer_read_before_a_forget_is_not_remembered(database: Databa
 
 async def test_a_database_that_is_away_is_an_error_and_nothing_is_remembered_of_it(database: Database) -> None:
     """I5: nobody is taken for unknown because the database did not answer."""
-    away = RememberingRegistry(Database("postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    away = RememberingRegistry(Database("postgresql+psycopg://nobody@127.0.0.1:1/none"), "https://login.example.com")
     for attempt in (away.person("a1"), away.client("shop"), away.resources(), away.origins()):
         with pytest.raises(StoreUnavailableError):
             await attempt

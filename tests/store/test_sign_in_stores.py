@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from engines import keys
-from test_families import some_family
+from test_families import KID, families, some_family
 
 from identity.accounts.sessions import LoginSession, new_session_id
 from identity.oauth.authorization.codes import MOST_WRONG_VERIFIERS, CodeGrant, Redemption
@@ -14,7 +14,9 @@ from identity.oauth.authorization.request import AuthorizationParameters
 from identity.store.redis.codes import RedisCodes
 from identity.store.redis.connection import RedisConnection
 from identity.store.redis.interactions import RedisInteractions
+from identity.store.redis.keys import code_key
 from identity.store.redis.login_sessions import RedisLoginSessions
+from identity.tokens.refresh_token import Generation, Step
 
 
 def some_grant() -> CodeGrant:
@@ -27,6 +29,15 @@ def some_session(expires_in: float = 100) -> LoginSession:
     return LoginSession(new_session_id(), "alice", now, ("pwd",), 17, int(now + expires_in))
 
 
+def codes_of(redis: RedisConnection, lifetime: float, memory: float) -> RedisCodes:
+    return RedisCodes(redis, families(redis), lifetime, memory)
+
+
+async def redeem(codes: RedisCodes, code: str, kid: str | None = KID) -> Redemption:
+    grant = await codes.read(code)
+    return await codes.redeem(grant, kid) if grant else Redemption.UNKNOWN
+
+
 async def gone(redis: RedisConnection, part: str) -> bool:
     async with asyncio.timeout(5):
         while any(part in key for key in await keys(redis)):
@@ -35,16 +46,16 @@ async def gone(redis: RedisConnection, part: str) -> bool:
 
 
 async def test_a_code_stands_for_what_it_was_issued_for(redis: RedisConnection) -> None:
-    codes, grant = RedisCodes(redis, 60, 60), some_grant()
+    codes, grant = codes_of(redis, 60, 60), some_grant()
     code = await codes.issue(grant)
-    assert len(code) == 43
+    assert len(code) == 26 + 1 + 43
     assert await codes.read(code) == grant
     assert await codes.read(code[:-1]) is None
     assert await codes.read("\ud800") is None
 
 
 async def test_a20_redis_knows_no_code(redis: RedisConnection) -> None:
-    codes = RedisCodes(redis, 60, 60)
+    codes = codes_of(redis, 60, 60)
     code = await codes.issue(some_grant())
     for key in await keys(redis):
         assert code not in key
@@ -53,50 +64,67 @@ async def test_a20_redis_knows_no_code(redis: RedisConnection) -> None:
 
 async def test_a20_of_any_number_at_once_one_redeems_a_code(redis: RedisConnection) -> None:
     """F13."""
-    codes = RedisCodes(redis, 60, 60)
+    codes = codes_of(redis, 60, 60)
     code = await codes.issue(some_grant())
-    answers = await asyncio.gather(*(codes.redeem(code) for _ in range(50)))
+    answers = await asyncio.gather(*(redeem(codes, code) for _ in range(50)))
     assert sorted(answers) == [Redemption.REDEEMED, *[Redemption.USED] * 49]
     assert await codes.read(code) is not None, "whoever comes later is told that it was used, and what it gave"
 
 
 async def test_a20_a_redemption_whose_answer_was_lost_may_be_sent_again(redis: RedisConnection) -> None:
     """Nobody is taken for a thief because a connection broke."""
-    codes = RedisCodes(redis, 60, 60)
+    codes = codes_of(redis, 60, 60)
     code = await codes.issue(some_grant())
-    (key,) = [each for each in await keys(redis) if each.startswith("code:")]
+    grant = await codes.read(code)
+    assert grant is not None
     for _ in range(3):
-        assert await codes._run(key, "redeem", "one-attempt") == Redemption.REDEEMED
-    assert await codes.redeem(code) is Redemption.USED
+        key = code_key(grant.family.family)
+        assert await codes._redeem(key, grant.family, KID, "one-attempt") == Redemption.REDEEMED
+    assert await redeem(codes, code) is Redemption.USED
+
+
+async def test_a21_a_session_begins_with_its_code_and_not_again_after_its_end(redis: RedisConnection) -> None:
+    """I2: whoever redeems the code while another one's redemption is found out brings nothing back."""
+    codes, store = codes_of(redis, 60, 60), families(redis)
+    lasting, passing = some_grant(), some_grant()
+    code = await codes.issue(lasting)
+    assert await redeem(codes, code) is Redemption.REDEEMED
+    assert await store.read(lasting.family.family) == lasting.family
+    assert await store.step(Generation(lasting.family.family, 0), rotates=True, kid=KID) is Step.ADVANCED
+    await store.end(lasting.family.family)
+    assert await redeem(codes, code) is Redemption.USED
+    assert await families(redis).read(lasting.family.family) is None
+    assert await redeem(codes, await codes.issue(passing), None) is Redemption.REDEEMED
+    assert await families(redis).read(passing.family.family) is None
 
 
 async def test_a20_a_code_expires_and_a_used_one_is_remembered_for_longer(redis: RedisConnection) -> None:
-    codes = RedisCodes(redis, 0.3, 100)
+    codes = codes_of(redis, 0.3, 100)
     used, unused = await codes.issue(some_grant()), await codes.issue(some_grant())
-    assert await codes.redeem(used) is Redemption.REDEEMED
+    assert await redeem(codes, used) is Redemption.REDEEMED
     async with asyncio.timeout(5):
         while await codes.read(unused) is not None:
             await asyncio.sleep(0.02)
-    assert await codes.redeem(unused) is Redemption.UNKNOWN
-    assert await codes.redeem(used) is Redemption.USED
+    assert await redeem(codes, unused) is Redemption.UNKNOWN
+    assert await redeem(codes, used) is Redemption.USED
 
 
 async def test_a25_a_code_is_over_after_so_many_wrong_verifiers(redis: RedisConnection) -> None:
-    codes = RedisCodes(redis, 60, 60)
+    codes = codes_of(redis, 60, 60)
     code, other = await codes.issue(some_grant()), await codes.issue(some_grant())
     for _ in range(MOST_WRONG_VERIFIERS - 1):
         await codes.count_wrong_verifier(code)
         await codes.count_wrong_verifier(other)
-    assert await codes.redeem(code) is Redemption.REDEEMED
+    assert await redeem(codes, code) is Redemption.REDEEMED
     await codes.count_wrong_verifier(code)
-    assert await codes.redeem(code) is Redemption.USED, "a used code stays used"
+    assert await redeem(codes, code) is Redemption.USED, "a used code stays used"
     await codes.count_wrong_verifier(other)
-    assert await codes.redeem(other) is Redemption.UNKNOWN
+    assert await redeem(codes, other) is Redemption.UNKNOWN
 
 
 async def test_single_use_ids_of_different_kinds_are_different_things(redis: RedisConnection) -> None:
     """CVE-2026-4325."""
-    codes, waiting = RedisCodes(redis, 60, 60), RedisInteractions(redis, 60)
+    codes, waiting = codes_of(redis, 60, 60), RedisInteractions(redis, 60)
     sessions = RedisLoginSessions(redis, 60)
     code, kept = await codes.issue(some_grant()), await waiting.begin("b", AuthorizationParameters({}))
     secret = await sessions.begin(some_session())

@@ -28,19 +28,45 @@ async def test_both_metadata_documents_are_the_same_and_cacheable(issuer: Issuer
     assert first.content == second.content
 
 
+_OWN = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "at_hash", "sid"}
+_PROFILE = {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture"}
+_MORE = {"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at", "address"}
+_REACH = {"email", "email_verified", "phone_number", "phone_number_verified"}
+_CLAIMS = _OWN | _PROFILE | _MORE | _REACH
+
+
 async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
     """A54, P02: each endpoint answers, each grant is known, and nothing else is claimed."""
     document = (await issuer.http.get(DOCUMENTS[0])).json()
     assert document == {
         "issuer": ISSUER,
+        "authorization_endpoint": f"{ISSUER}/authorize",
         "token_endpoint": f"{ISSUER}/token",
+        "userinfo_endpoint": f"{ISSUER}/userinfo",
+        "end_session_endpoint": f"{ISSUER}/logout",
         "revocation_endpoint": f"{ISSUER}/revoke",
         "introspection_endpoint": f"{ISSUER}/introspect",
         "jwks_uri": f"{ISSUER}/.well-known/jwks.json",
         "revocation_feed_endpoint": f"{ISSUER}/revocations",
-        "grant_types_supported": ["password", "refresh_token", "client_credentials", API_KEY_GRANT],
-        "response_types_supported": [],
-        "scopes_supported": ["orders:read", "orders:write", "roles"],
+        "grant_types_supported": [
+            "authorization_code",
+            "password",
+            "refresh_token",
+            "client_credentials",
+            API_KEY_GRANT,
+        ],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "claims_supported": sorted(_CLAIMS),
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "scopes_supported": ["address", "email", "openid", "orders:read", "orders:write", "phone", "profile", "roles"],
         "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
@@ -249,7 +275,8 @@ async def test_the_api_description_tells_of_every_protocol_endpoint(issuer: Issu
     token = document["paths"]["/token"]["post"]
     schema = token["requestBody"]["content"]["application/x-www-form-urlencoded"]["schema"]
     credentials = {"username", "password", "refresh_token", "api_key", "client_id", "client_secret"}
-    assert set(schema["properties"]) == {"grant_type", "scope", "resource", *credentials}
+    code = {"code", "code_verifier", "redirect_uri"}
+    assert set(schema["properties"]) == {"grant_type", "scope", "resource", *credentials, *code}
     assert schema["required"] == ["grant_type"]
     assert set(token["responses"]) >= {"200", "400", "401", "503"}
 

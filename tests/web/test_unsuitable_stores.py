@@ -79,7 +79,7 @@ async def test_a_database_that_cannot_be_reached_is_refused_together_with_redis(
 async def test_production_refuses_demo_rows(site: Path) -> None:
     """U11."""
     problems = await problems_of(dev_settings(site, mode="serve", redis_url=f"unix://{site}/no.sock"))
-    assert problems[0].startswith("The database holds demo rows (alice, bob, demo, demo-service, orders)")
+    assert problems[0].startswith("The database holds demo rows (alice, bob, demo, demo-web, demo-service, orders)")
 
 
 @pytest.mark.parametrize("harm", ["missing", "truncated", "readable"])

@@ -43,8 +43,9 @@ class Codes(Protocol):
     async def read(self, code: str) -> CodeGrant | None:
         """Returns what the code stands for, used or not."""
 
-    async def redeem(self, code: str) -> Redemption:
-        """Uses the code up, atomically: of any number who try at once, one redeems it."""
+    async def redeem(self, grant: CodeGrant, kid: str | None) -> Redemption:
+        """Uses the code of this grant up, atomically: of any number who try at once, one redeems it. In the same step the family
+        begins, whose first access token the key `kid` signs; with None there is none."""
 
     async def count_wrong_verifier(self, code: str) -> None:
         """Notes that somebody had the code and not the verifier; it is over after `MOST_WRONG_VERIFIERS`."""

@@ -14,7 +14,7 @@ from identity.oauth.grants.sessions import Sessions, access_of, allowed_scopes, 
 from identity.oauth.pkce import answers, is_verifier
 from identity.oauth.registry import Person, ProtectedResource, Registry
 from identity.oauth.scopes import cut_by_roles
-from identity.tokens.refresh_token import Families, Family, Generation, write_token
+from identity.tokens.refresh_token import Family, Generation, write_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class AuthorizationCodeGrant:
 
     registry: Registry
     codes: Codes
-    families: Families
     sessions: Sessions
     follower: Follower
     keys: LiveKeys
@@ -65,19 +64,15 @@ class AuthorizationCodeGrant:
         return Prepared(request.code, grant, cut_by_roles(scopes, (), person), resource, person)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
-        """Uses the code up, then stores the session. A code that was used before ends what it gave then."""
+        """Uses the code up, and begins the session in the same step. A code that was used before ends what it gave then."""
         family, signer = prepared.grant.family, self.keys.now.signer
-        redemption = await self.codes.redeem(prepared.code)
+        is_lasting = "refresh_token" in asked.client.grant_types
+        redemption = await self.codes.redeem(prepared.grant, signer.kid if is_lasting else None)
         if redemption is Redemption.USED:
             await self.sessions.end(AuditEvent.model_validate({"event": "code.replayed", **_facts(asked, family)}))
         if redemption is not Redemption.REDEEMED:
             raise _refused(redemption, family)
-        # By what is known now: somebody may have been told, since this began, that the person's sessions are over.
-        self._require_alive(family)
-        token = None
-        if "refresh_token" in asked.client.grant_types:
-            await self.families.begin(family, signer.kid)
-            token = write_token(self.keys.now.authenticator, Generation(family.family, 0))
+        token = write_token(self.keys.now.authenticator, Generation(family.family, 0)) if is_lasting else None
         access = access_of(family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision)
         return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
 

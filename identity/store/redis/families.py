@@ -39,10 +39,14 @@ class RedisFamilies:
 
     async def begin(self, family: Family, kid: str) -> None:
         """Stores a new family at generation 0. Its first end is the idle lifetime, on the caller's clock."""
-        now = int(time.time() * 1000)
-        ends = min(now + self._idle, family.expires_at * 1000)
-        await self._connection.execute("SET", family_key(family.family), _pack(family, now, kid), "PXAT", ends)
+        record, ends = self.first(family, kid)
+        await self._connection.execute("SET", family_key(family.family), record, "PXAT", ends)
         self._remember(family)
+
+    def first(self, family: Family, kid: str) -> tuple[str, int]:
+        """Returns the record of a family that begins now, and when it ends if nobody refreshes it (Unix milliseconds)."""
+        now = int(time.time() * 1000)
+        return _pack(family, now, kid), min(now + self._idle, family.expires_at * 1000)
 
     async def read(self, family: str) -> Family | None:
         """Returns what the family was granted. Remembering it saves a round trip, and is safe: it never changes, and

@@ -14,6 +14,11 @@ def family_key(family: str) -> str:
     return f"{_BEFORE}{family}{_AFTER}"
 
 
+def code_key(family: str) -> str:
+    """Returns the key of the code that begins a family: in its slot."""
+    return f"code:{{{family}}}"
+
+
 def family_of(key: str) -> str:
     """Returns the family that this is the key of."""
     return key.removeprefix(_BEFORE).removesuffix(_AFTER)
