@@ -7,12 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dev_process import Dev
 from playwright.sync_api import BrowserContext, Page, expect
 from relying_party import RelyingParty, relying_party
 
 pytestmark = pytest.mark.chromium
 
 SIZES = {"desktop": (1100, 760), "phone": (390, 760)}
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory) -> Iterator[Dev]:
+    """One installation for all: browsers have no past, but what people allowed stays, so whoever wants to see the consent page
+    asks for it."""
+    installation = Dev(tmp_path_factory.mktemp("dev"))
+    installation.start()
+    yield installation
+    assert installation.stop() == 0
 
 
 @pytest.fixture
@@ -43,7 +54,7 @@ def back_in_the_app(page: Page) -> None:
 
 
 def sign_in(page: Page, party: RelyingParty, **changes: str) -> None:
-    page.goto(party.link(**changes))
+    page.goto(party.link(prompt="consent", **changes))
     log_in(page)
     page.locator("#consent-allow").click()
     back_in_the_app(page)
@@ -54,7 +65,7 @@ def test_a_person_signs_in_agrees_and_signs_out(party: RelyingParty, browser: Br
     page = browser.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
-    page.goto(party.link())
+    page.goto(party.link(prompt="consent"))
     expect(page).to_have_title("Sign in to Demo web app")
     keep(page, "login")
     log_in(page)
@@ -77,7 +88,7 @@ def test_a_person_signs_in_agrees_and_signs_out(party: RelyingParty, browser: Br
 
 def test_a_wrong_password_is_said_and_the_name_stays(party: RelyingParty, browser: BrowserContext):
     page = browser.new_page()
-    page.goto(party.link())
+    page.goto(party.link(prompt="consent"))
     log_in(page, password="not wonderland")
     expect(page.get_by_role("alert")).to_have_text("Wrong username or password.")
     expect(page.get_by_label("Username")).to_have_value("alice")
@@ -91,7 +102,7 @@ def test_a_wrong_password_is_said_and_the_name_stays(party: RelyingParty, browse
 
 def test_whoever_says_no_goes_back_without_a_code(party: RelyingParty, browser: BrowserContext):
     page = browser.new_page()
-    page.goto(party.link())
+    page.goto(party.link(prompt="consent"))
     log_in(page)
     page.locator("#consent-deny").click()
     back_in_the_app(page)
@@ -101,7 +112,7 @@ def test_whoever_says_no_goes_back_without_a_code(party: RelyingParty, browser: 
 def test_nothing_but_a_keyboard_is_needed(party: RelyingParty, browser: BrowserContext):
     """The name has the focus; tabs go through the form in order, and what has the focus shows it."""
     page = browser.new_page()
-    page.goto(party.link())
+    page.goto(party.link(prompt="consent"))
     expect(page.get_by_label("Username")).to_be_focused()
     page.keyboard.type("alice")
     page.keyboard.press("Tab")
@@ -120,10 +131,9 @@ def test_nothing_but_a_keyboard_is_needed(party: RelyingParty, browser: BrowserC
 def test_the_back_button_leads_to_a_page_that_is_over_and_says_so(party: RelyingParty, browser: BrowserContext):
     page = browser.new_page()
     sign_in(page, party)
-    page.go_back()
-    page.go_back()
-    log_in(page)
-    expect(page.get_by_role("heading", name="This request cannot be answered")).to_be_visible()
+    for _ in range(2):  # The consent page, and the login page before it.
+        page.go_back()
+        expect(page.get_by_role("heading", name="This request cannot be answered")).to_be_visible()
     keep(page, "over")
     page.goto(party.link(state="again"))
     back_in_the_app(page)
@@ -132,13 +142,12 @@ def test_the_back_button_leads_to_a_page_that_is_over_and_says_so(party: Relying
 
 def test_two_tabs_may_be_under_way_at_once(party: RelyingParty, browser: BrowserContext):
     first, second = browser.new_page(), browser.new_page()
-    first.goto(party.link(state="first"))
-    second.goto(party.link(state="second"))
-    log_in(second)
-    second.locator("#consent-allow").click()
-    back_in_the_app(second)
-    log_in(first)
-    back_in_the_app(first)
+    first.goto(party.link(state="first", prompt="consent"))
+    second.goto(party.link(state="second", prompt="consent"))
+    for page in (second, first):
+        log_in(page)
+        page.locator("#consent-allow").click()
+        back_in_the_app(page)
     assert [each["state"] for each in party.answers] == ["second", "first"]
 
 

@@ -44,8 +44,8 @@ class Codes(Protocol):
         """Returns what the code stands for, used or not."""
 
     async def redeem(self, grant: CodeGrant, kid: str | None) -> Redemption:
-        """Uses the code of this grant up, atomically: of any number who try at once, one redeems it. In the same step the family
-        begins, whose first access token the key `kid` signs; with None there is none."""
+        """Uses the code of this grant up, atomically: of any number who try at once, one redeems it. In the same step the
+        family begins, whose first access token the key `kid` signs; with None there is none."""
 
     async def count_wrong_verifier(self, code: str) -> None:
         """Notes that somebody had the code and not the verifier; it is over after `MOST_WRONG_VERIFIERS`."""
