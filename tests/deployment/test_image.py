@@ -43,13 +43,17 @@ def test_a_build_sees_sources_only():
         "README.md",
         "LICENSE",
     }
-    assert {path for path in seen if not path.endswith((".py", ".lua"))} == {
+    assert {path for path in seen if not path.endswith((".py", ".lua", ".html", ".css"))} == {
         "pyproject.toml",
         "uv.lock",
         "README.md",
         "LICENSE",
     }
-    assert "identity/store/redis/families.lua" in seen
+    assert {
+        "identity/store/redis/families.lua",
+        "identity/web/templates/login.html",
+        "identity/web/assets/page.css",
+    } <= {*seen}
     assert build_context(["identity/__pycache__/app.cpython-313.pyc", "identity/web/old.pyc"]) == []
 
 
