@@ -9,7 +9,7 @@ from identity.oauth.claims import OPENID_SCOPE, claims_for
 from identity.oauth.errors import InsufficientScope, InvalidToken
 from identity.oauth.live_tokens import LiveTokens
 from identity.oauth.registry import Registry
-from identity.verifier.profile import ACCESS_TOKEN_TYPE
+from identity.verifier.profile import ACCESS_TOKEN_TYPE, LEGACY_TOKEN_TYPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class UserInfo:
 
     async def answer(self, token: str) -> Mapping[str, object]:
         """Returns the claims, or raises `InvalidToken` or `InsufficientScope` (RFC 6750 section 3.1)."""
-        claims = await self.tokens.read(token, (ACCESS_TOKEN_TYPE,))
+        claims = await self.tokens.read(token, (ACCESS_TOKEN_TYPE, LEGACY_TOKEN_TYPE))
         if claims is None:
             raise InvalidToken("The access token is invalid, expired or revoked.")
         scopes = claims.get("scope", "").split()

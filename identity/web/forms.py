@@ -23,6 +23,9 @@ MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 8.0
 """How long a body may take to arrive; one that trickles in holds a connection for as long as it likes otherwise."""
 
+_MAX_AUTHORIZATION_BYTES = 8 * 1024
+"""More than any browser's address line has to hold; what waits for a person is kept in Redis, whoever sent it."""
+
 _MAX_PARAMETERS = 50
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _REPEATABLE = frozenset({"resource"})
@@ -90,7 +93,10 @@ class LoginForm:
 async def read_authorization_parameters(request: Request) -> AuthorizationParameters:
     """Parses the query, or the form, of an authorization request (OpenID Connect Core section 3.1.2.1). Nothing that is wrong
     with single parameters is judged here: who may be told of it depends on others."""
-    pairs = await _read_pairs(request) if request.method == "POST" else _pairs_of(request.scope["query_string"])
+    encoded = await _read_form_body(request) if request.method == "POST" else request.scope["query_string"]
+    if len(encoded) > _MAX_AUTHORIZATION_BYTES:
+        raise InvalidRequest("The request is too long.")
+    pairs = _pairs_of(encoded)
     values, faulty = _sorted_out(pairs)
     return AuthorizationParameters(values, _resources(pairs), faulty)
 
@@ -165,17 +171,17 @@ def read_client_credentials(request: Request, form: Form | None = None) -> Clien
 
 
 async def _read_form(request: Request) -> Form:
-    pairs = await _read_pairs(request)
+    pairs = _pairs_of(await _read_form_body(request))
     values, faulty = _sorted_out(pairs)
     if faulty:
         raise InvalidRequest("A parameter is repeated, or contains a NUL character.")
     return Form(values, _resources(pairs))
 
 
-async def _read_pairs(request: Request) -> list[tuple[str, str]]:
+async def _read_form_body(request: Request) -> bytes:
     if not _is_form(request):
         raise UnsupportedMediaType(f"The body must be {_FORM_TYPE}.")
-    return _pairs_of(await _read_body(request))
+    return await _read_body(request)
 
 
 def _is_form(request: Request) -> bool:

@@ -131,6 +131,14 @@ async def test_p04_what_is_not_understood_is_no_error(issuer: Issuer, more: dict
     assert "code" in await sign_in(issuer, Flow(), **more)
 
 
+async def test_i6_what_waits_for_a_person_is_small(issuer: Issuer) -> None:
+    """Whoever sends requests and never logs in fills Redis with them."""
+    for long in ("s" * 9000, "&" * 9000):
+        error_page(await ask(issuer, state=long))
+        error_page(await issuer.http.post("/authorize", data=Flow().parameters(state=long)))
+    assert "code" in await sign_in(issuer, Flow(), state="s" * 7000)
+
+
 async def test_p04_a_request_may_be_posted(issuer: Issuer) -> None:
     answer = await issuer.http.post("/authorize", data=Flow().parameters())
     assert answer.status_code == 303
