@@ -144,7 +144,7 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
         family.auth_time,
         " ".join(family.authentication_methods),
         family.revision,
-        family.session_id,
+        *([family.session_id] if family.session_id else ()),
     ]
     packed = json.dumps(grant, separators=(",", ":"), ensure_ascii=False)
     return f"0 {now_ms} {now_ms} A {family.expires_at} {kid[:_KID_CHARACTERS]} {packed}"
