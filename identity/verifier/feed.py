@@ -36,6 +36,10 @@ MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _LARGE_ANSWER_BYTES: Final = 128 * 1024
 """About 5,000 rules in columns, which take some 10 ms."""
 
+_LONGEST_PAUSE_SECONDS: Final = 1.5
+"""However long the feed was away, what is revoked once it is back arrives in the two seconds that are promised. A thousand
+services cost an issuer that refuses them a tenth of a core."""
+
 _IDLE_SECONDS: Final = 0.5
 """A poll that took at least this long waited at the server, as it should."""
 
@@ -97,7 +101,7 @@ class FeedFollower:
         self._monotonic = monotonic
         self._wall = wall
         self._wait = min(FEED_MAX_WAIT, max_staleness / 3)
-        self._backoff = Backoff(0.2, 5.0)
+        self._backoff = Backoff(0.2, _LONGEST_PAUSE_SECONDS)
         self._jwks_version: str | None = None
         self._warned = False
         self._instance = ""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fake_issuer import AUDIENCE, FEED, JWKS, METADATA, FakeIssuer, Reply, SigningKey, b64, compact_json
 
-from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, feed, revocations
+from identity.verifier import ANONYMOUS, Credential, InvalidToken, Refusal, Verifier, backoff, feed, revocations
 from identity.verifier.profile import RuleKind
 from identity.verifier.revocations import Picture
 
@@ -201,6 +201,21 @@ async def test_failing_feed_is_asked_again_with_pauses(verifier_of: Make, issuer
     assert 1 <= issuer.hits[FEED] <= 6
     issuer.recover(FEED)
     await until_applied(verifier, issuer)
+
+
+async def test_feed_that_was_away_for_long_is_asked_again_within_the_bound(
+    verifier_of: Make, issuer: FakeIssuer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I2, I7: what is revoked the moment the issuer is back reaches services in two seconds, like anything else."""
+    monkeypatch.setattr(backoff.random, "uniform", lambda _, highest: highest)
+    issuer.fail(FEED, Reply(503))
+    verifier = verifier_of(credential=ANONYMOUS)
+    verifier.start()
+    await eventually(lambda: issuer.hits[FEED] >= 5)
+    issuer.recover(FEED)
+    back_at = time.monotonic()
+    await until_applied(verifier, issuer)
+    assert time.monotonic() - back_at < 2.0
 
 
 async def test_poll_after_a_failure_asks_to_be_answered_at_once(
