@@ -1,0 +1,90 @@
+"""What an operator does for sign-in at a browser: the commands of docs/sign-in.md."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from identity.models import Consent
+from identity.settings import load_settings
+from identity.wiring import Stores
+
+Run = Callable[..., str]
+PAGE = (Path(__file__).parents[2] / "docs/sign-in.md").read_text()
+
+
+@pytest.fixture
+def environment(site: Path) -> dict[str, str]:
+    settings = {
+        "MODE": "dev",
+        "ISSUER": "http://127.0.0.1:8000",
+        "DATABASE_URL": f"sqlite:///{site / 'identity.sqlite3'}",
+        "REDIS_URL": "fakeredis://",
+        "KEYS_DIR": str(site / "keys"),
+    }
+    return {f"IDENTITY_{name}": value for name, value in settings.items()}
+
+
+@pytest.fixture
+def run(site: Path, environment: dict[str, str]) -> Run:
+    """Runs a command on a database with the demo's rows; returns what it prints."""
+
+    def command(*words: str, fails: bool = False) -> str:
+        argv = [sys.executable, "-m", "identity.cli.main", *words, "--data-dir", str(site)]
+        result = subprocess.run(argv, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60)
+        assert (result.returncode != 0) is fails, result.stdout + result.stderr
+        return result.stderr if fails else result.stdout
+
+    return command
+
+
+def test_the_client_of_the_page_is_registered_as_it_says(run: Run) -> None:
+    block = re.search(r"```sh\nidentity (clients create .*?)\n```", PAGE, re.S)
+    assert block is not None
+    run(*shlex.split(block[1].replace("\\\n", " ")))
+    (client,) = [each for each in json.loads(run("clients", "list", "--json")) if each["client_id"] == "web-shop"]
+    assert client["redirect_uris"] == ["https://shop.example/signed-in"]
+    assert client["grant_types"] == ["authorization_code", "refresh_token"]
+    assert client["is_public"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--redirect-uri", "http://shop.example/cb"), "is http, and not to this machine"),
+        (("--redirect-uri", "https://shop.example/cb#x"), "has a fragment"),
+        (("--redirect-uri", "https://shop.example/cb", "--post-logout-redirect-uri", "//evil"), "is neither https"),
+        ((), "has redirect URIs if, and only if"),
+    ],
+)
+def test_a03_an_address_that_codes_must_not_go_to_is_refused_in_one_sentence(
+    run: Run, words: tuple[str, ...], sentence: str
+) -> None:
+    told = run("clients", "create", "shop", "--public", "--grant", "authorization_code", *words, fails=True)
+    assert sentence in told
+    assert told.count("\n") == 1
+
+
+def test_a65_what_a_person_allowed_is_shown_and_taken_back(run: Run, environment: dict[str, str]) -> None:
+    async def allow() -> None:
+        stores = Stores.of(load_settings(environment))
+        async with stores.ledger.change() as change:
+            (alice,) = [each for each in await change.registrations.users() if each.username == "alice"]
+            change.registrations.add(Consent(subject=alice.subject, client_id="demo-web", scopes=["openid"]))
+        await stores.close()
+
+    asyncio.run(allow())
+    (shown,) = json.loads(run("users", "consents", "alice", "--json"))
+    assert (shown["client_id"], shown["scopes"]) == ("demo-web", ["openid"])
+    run("users", "withdraw-consent", "alice", "demo-web")
+    assert json.loads(run("users", "consents", "alice", "--json")) == []
+    assert "allowed that client nothing" in run("users", "withdraw-consent", "alice", "demo-web", fails=True)
