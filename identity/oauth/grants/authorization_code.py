@@ -10,9 +10,10 @@ from identity.models import AuditEvent
 from identity.oauth.authorization.codes import CodeGrant, Codes, Redemption
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Authorization
-from identity.oauth.grants.sessions import Sessions, access_of, allowed_scopes, identity_of
+from identity.oauth.grants.sessions import Sessions, access_of, identity_of
+from identity.oauth.grants.standing import Standing, require_alive, standing_of
 from identity.oauth.pkce import answers, is_verifier
-from identity.oauth.registry import Person, ProtectedResource, Registry
+from identity.oauth.registry import Registry
 from identity.oauth.scopes import cut_by_roles
 from identity.tokens.refresh_token import Family, Generation, write_token
 
@@ -21,11 +22,9 @@ from identity.tokens.refresh_token import Family, Generation, write_token
 class Prepared:
     """A redemption whose every check has passed; only the code is left to use up."""
 
-    code: str
     grant: CodeGrant
     scopes: tuple[str, ...]
-    resource: ProtectedResource
-    person: Person
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +55,10 @@ class AuthorizationCodeGrant:
         if not answers(request.code_verifier, grant.challenge):
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
-        person, resource = await self._person(grant.family), await self._resource(grant.family)
-        allowed = allowed_scopes(asked.client, grant.family, person)
-        if allowed is None:
-            raise _refused("consent withdrawn", grant.family)
-        scopes = tuple(scope for scope in grant.family.scopes if scope in allowed)
-        return Prepared(request.code, grant, cut_by_roles(scopes, (), person), resource, person)
+        require_alive(grant.family, await self.follower.knowing(grant.family.revision), _refused)
+        standing = await standing_of(grant.family, asked.client, self.registry, _refused)
+        scopes = tuple(scope for scope in grant.family.scopes if scope in standing.allowed)
+        return Prepared(grant, cut_by_roles(scopes, (), standing.person), standing)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Uses the code up, and begins the session in the same step. A code that was used before ends what it gave then."""
@@ -73,29 +70,9 @@ class AuthorizationCodeGrant:
         if redemption is not Redemption.REDEEMED:
             raise _refused(redemption, family)
         token = write_token(self.keys.now.authenticator, Generation(family.family, 0)) if is_lasting else None
-        access = access_of(family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision)
+        standing = prepared.standing
+        access = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
         return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
-
-    async def _person(self, family: Family) -> Person:
-        await self.follower.knowing(family.revision)
-        self._require_alive(family)
-        if await self.registry.is_logged_out(family.session_id):
-            raise _refused("logged out", family)
-        person = await self.registry.person(family.subject)
-        if person is None or not person.is_enabled:
-            raise _refused("disabled", family)
-        return person
-
-    async def _resource(self, family: Family) -> ProtectedResource:
-        resource = (await self.registry.resources()).by_identifier.get(family.audience)
-        if resource is None:
-            raise _refused("resource removed", family)
-        return resource
-
-    def _require_alive(self, family: Family) -> None:
-        picture = self.follower.require_fresh()
-        if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
-            raise _refused("ended", family)
 
 
 def _refused(detail: str, family: Family | None = None) -> InvalidGrant:

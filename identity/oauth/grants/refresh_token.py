@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from identity.feed.follower import Follower
-from identity.feed.picture import Picture
 from identity.feed.stores import Journal
 from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Audit, Authorization
-from identity.oauth.grants.sessions import Sessions, access_of, allowed_scopes, identity_of
-from identity.oauth.registry import Person, ProtectedResource, Registry
+from identity.oauth.grants.sessions import Sessions, access_of, identity_of
+from identity.oauth.grants.standing import Standing, require_alive, standing_of
+from identity.oauth.registry import Registry
 from identity.oauth.scopes import cut_by_roles, narrow
 from identity.tokens.refresh_token import Families, Family, Generation, Step, read_token, write_token
 
@@ -24,8 +24,7 @@ class Prepared:
     generation: Generation
     family: Family
     scopes: tuple[str, ...]
-    resource: ProtectedResource
-    person: Person
+    standing: Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,11 @@ class RefreshTokenGrant:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
             raise _refused("issued to another client", family)
-        _require_alive(family, await self.follower.knowing(family.revision))
+        require_alive(family, await self.follower.knowing(family.revision), _refused)
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)
-        person, resource = await self._person(family), await self._resource(family)
-        allowed = allowed_scopes(asked.client, family, person)
-        if allowed is None:
-            raise _refused("consent withdrawn", family)
-        permitted = tuple(scope for scope in scopes if scope in allowed)
-        return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, person), resource, person)
+        standing = await standing_of(family, asked.client, self.registry, _refused)
+        permitted = tuple(scope for scope in scopes if scope in standing.allowed)
+        return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, standing.person), standing)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor."""
@@ -73,9 +69,8 @@ class RefreshTokenGrant:
             raise _refused(step, prepared.family)
         number = prepared.generation.number + (1 if rotates else 0)
         successor = Generation(prepared.family.family, number)
-        grant = access_of(
-            prepared.family, prepared.scopes, prepared.resource.token_type, prepared.person, asked.revision
-        )
+        family, standing = prepared.family, prepared.standing
+        grant = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
         token = write_token(self.keys.now.authenticator, successor)
         return Authorization(grant, token, signer, identity_of(prepared.family, prepared.scopes))
 
@@ -83,10 +78,10 @@ class RefreshTokenGrant:
         """Takes the step if nothing ended that this server does not know of: an operator may have been told that a person's
         sessions are over, while it is a moment behind (I2). Then it hears of that first."""
         picture = self.follower.require_fresh()
-        _require_alive(prepared.family, picture)
+        require_alive(prepared.family, picture, _refused)
         step = await self.families.step(prepared.generation, rotates, kid, under=picture.head)
         if step is Step.BEHIND:
-            _require_alive(prepared.family, await self.follower.up_to_date())
+            require_alive(prepared.family, await self.follower.up_to_date(), _refused)
             step = await self.families.step(prepared.generation, rotates, kid)
         return step
 
@@ -97,25 +92,6 @@ class RefreshTokenGrant:
             return Step.UNKNOWN
         self.audit.record("refresh_token.ahead_of_store", **_facts(asked, prepared))
         return await self.families.fast_forward(prepared.generation, kid)
-
-    async def _person(self, family: Family) -> Person:
-        person = await self.registry.person(family.subject)
-        if person is None or not person.is_enabled:
-            raise _refused("disabled", family)
-        if family.session_id and await self.registry.is_logged_out(family.session_id):
-            raise _refused("logged out", family)
-        return person
-
-    async def _resource(self, family: Family) -> ProtectedResource:
-        resource = (await self.registry.resources()).by_identifier.get(family.audience)
-        if resource is None:
-            raise _refused("resource removed", family)
-        return resource
-
-
-def _require_alive(family: Family, picture: Picture) -> None:
-    if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
-        raise _refused("ended", family)
 
 
 def _refused(detail: str, family: Family | None = None) -> InvalidGrant:

@@ -12,7 +12,7 @@ from identity.feed.rules import Rule
 from identity.models import AuditEvent
 from identity.oauth.claims import OPENID_SCOPE
 from identity.oauth.presented_token import PresentedToken
-from identity.oauth.registry import Person, RegisteredClient
+from identity.oauth.registry import Person
 from identity.oauth.scopes import ROLES_SCOPE
 from identity.tokens.access_token import AccessTokenGrant
 from identity.tokens.id_token import IdTokenGrant
@@ -77,17 +77,6 @@ def access_of(
         roles=person.roles if ROLES_SCOPE in scopes else None,
         session_id=family.session_id,
     )
-
-
-def allowed_scopes(client: RegisteredClient, family: Family, person: Person) -> frozenset[str] | None:
-    """Returns what the client may have now: what it is registered for and, where people are asked, what this one still allows.
-    None if the consent that the family rests on was taken back, whatever was allowed later (A48, A65)."""
-    if client.is_trusted or not family.session_id:  # Nobody was asked.
-        return client.scopes
-    allowed = person.consents.get(client.client_id)
-    if allowed is None or allowed.revision > family.revision:
-        return None
-    return client.scopes & allowed.scopes
 
 
 def identity_of(family: Family, scopes: tuple[str, ...], nonce: str | None = None) -> IdTokenGrant | None:

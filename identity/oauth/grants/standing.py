@@ -1,0 +1,57 @@
+"""What a session rests on, looked at anew whenever tokens of it are asked for: that it lives, its person, its resource, and
+what the client may have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from identity.feed.picture import Picture
+from identity.oauth.errors import InvalidGrant
+from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Registry
+from identity.tokens.refresh_token import Family
+
+Refuse = Callable[[str, Family], InvalidGrant]
+"""Makes the refusal of one grant, from what only the log may know of the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the family of a session still has."""
+
+    person: Person
+    resource: ProtectedResource
+    allowed: frozenset[str]
+
+
+def require_alive(family: Family, picture: Picture, refuse: Refuse) -> None:
+    """Raises the refusal of a family that a rule ended, as far as the picture tells."""
+    if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
+        raise refuse("ended", family)
+
+
+async def standing_of(family: Family, client: RegisteredClient, registry: Registry, refuse: Refuse) -> Standing:
+    """Returns what the family has now, or raises its refusal: nothing that it rests on may be gone (A48)."""
+    person = await registry.person(family.subject)
+    if person is None or not person.is_enabled:
+        raise refuse("disabled", family)
+    if family.session_id and await registry.is_logged_out(family.session_id):
+        raise refuse("logged out", family)
+    resource = (await registry.resources()).by_identifier.get(family.audience)
+    if resource is None:
+        raise refuse("resource removed", family)
+    allowed = _allowed(client, family, person)
+    if allowed is None:
+        raise refuse("consent withdrawn", family)
+    return Standing(person, resource, allowed)
+
+
+def _allowed(client: RegisteredClient, family: Family, person: Person) -> frozenset[str] | None:
+    """Returns what the client may have now: what it is registered for and, where people are asked, what this one still allows.
+    None if the consent that the family rests on was taken back, whatever was allowed later (A48, A65)."""
+    if client.is_trusted or not family.session_id:  # Nobody was asked.
+        return client.scopes
+    allowed = person.consents.get(client.client_id)
+    if allowed is None or allowed.revision > family.revision:
+        return None
+    return client.scopes & allowed.scopes
