@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from identity.administration.clients import NewClient
+from identity.administration.client_metadata import ClientMetadata, read_client_metadata
+from identity.administration.errors import AdministrationError
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done, print_rows
@@ -26,14 +29,18 @@ UrisAfterLogout = Annotated[
     list[str] | None, typer.Option(help="Where browsers may be sent after signing out; may be repeated.")
 ]
 GrantTypes = Annotated[
-    list[str], typer.Option(help="authorization_code, refresh_token, client_credentials, password; may be repeated.")
+    list[str] | None,
+    typer.Option(help="authorization_code, refresh_token, client_credentials, password; may be repeated."),
+]
+Metadata = Annotated[
+    Path | None, typer.Option(help="A JSON file with all that the options do not say, in the words of RFC 7591.")
 ]
 
 
 @clients.command("create")
 def create_client(
     client_id: str,
-    grant: GrantTypes,
+    grant: GrantTypes = None,
     scope: Scopes = None,
     name: Annotated[str, typer.Option(help="What people are told who asks; the id, if left out.")] = "",
     public: Annotated[bool, typer.Option("--public", help="The client cannot keep a secret, and has none.")] = False,
@@ -43,30 +50,43 @@ def create_client(
     post_logout_redirect_uri: UrisAfterLogout = None,
     origin: Annotated[list[str] | None, typer.Option(help="Web origin that may call (CORS); may be repeated.")] = None,
     keep_refresh_tokens: Annotated[bool, typer.Option("--no-rotation", help="Refresh tokens stay the same.")] = False,
+    metadata: Metadata = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Register a client; its secret is shown only now."""
-    new = NewClient(
-        client_id=client_id,
-        grant_types=grant,
-        scopes=scope or [],
-        is_public=public,
-        default_resource=resource,
-        name=name,
-        redirect_uris=redirect_uri or [],
-        post_logout_redirect_uris=post_logout_redirect_uri or [],
-        origins=origin or [],
-        rotates_refresh_tokens=not keep_refresh_tokens,
-        is_trusted=trusted,
-    )
+    said = {
+        "name": name or None,
+        "grant_types": grant,
+        "scopes": scope,
+        "authentication_method": "none" if public else None,
+        "default_resource": resource,
+        "redirect_uris": redirect_uri,
+        "post_logout_redirect_uris": post_logout_redirect_uri,
+        "origins": origin,
+        "rotates_refresh_tokens": False if keep_refresh_tokens else None,
+        "is_trusted": trusted,
+    }
 
     async def work(office: Office) -> str | None:
-        return (await office.clients.create(new))[1]
+        fields = {field: value for field, value in said.items() if value is not None}
+        return (await office.clients.create(_described(metadata).client(client_id, **fields)))[1]
 
     secret = work_in_office(data_dir, work)
     shown = f" Its secret, shown only now: {secret}" if secret else ""
     print_done(f"Registered {client_id}.{shown}", {"client_id": client_id, "client_secret": secret}, as_json)
+
+
+def _described(path: Path | None) -> ClientMetadata:
+    """Returns what a file says of a client. What RFC 7591 has ignored is a typing error here."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8")) if path else {}
+        described = read_client_metadata(document)
+    except (OSError, ValueError, AttributeError):
+        raise AdministrationError(f"{path} cannot be read, or is no JSON object.") from None
+    if described.unknown:
+        raise AdministrationError(f"There is no client metadata {described.unknown[0]!r}.")
+    return described
 
 
 @clients.command("list")
@@ -89,11 +109,12 @@ def list_clients(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) 
                     "origins",
                 }
             ),
-            "is_public": not client.secret_hashes,
+            "authentication_method": client.authentication_method
+            or ("client_secret" if client.secret_hashes else "none"),
         }
         for client in work_in_office(data_dir, work)
     ]
-    print_rows(rows, ("client_id", "is_enabled", "is_public", "grant_types", "scopes"), as_json)
+    print_rows(rows, ("client_id", "is_enabled", "authentication_method", "grant_types", "scopes"), as_json)
 
 
 @clients.command("disable")

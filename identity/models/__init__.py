@@ -5,7 +5,9 @@ from identity.models.audit_event import AuditEvent
 from identity.models.client import Client
 from identity.models.compatibility import Compatibility
 from identity.models.consent import Consent
+from identity.models.initial_access_token import InitialAccessToken
 from identity.models.keys import KeyringRow, SealedKey
+from identity.models.logout_notice import LogoutNotice
 from identity.models.resource import Resource
 from identity.models.revocation import FeedHead, RevocationRule
 from identity.models.role import Role
@@ -18,7 +20,9 @@ __all__ = [
     "Compatibility",
     "Consent",
     "FeedHead",
+    "InitialAccessToken",
     "KeyringRow",
+    "LogoutNotice",
     "Resource",
     "RevocationRule",
     "Role",

@@ -7,9 +7,10 @@ import hmac
 from collections.abc import Sequence
 
 from identity.oauth.errors import InvalidClient
-from identity.oauth.registry import ProtectedResource, RegisteredClient, Registry
+from identity.oauth.registry import AuthenticationMethod, ProtectedResource, RegisteredClient, Registry
 from identity.oauth.requests import ClientCredentials
 
+_BY_SECRET = frozenset({AuthenticationMethod.SECRET_BASIC, AuthenticationMethod.SECRET_POST})
 _NOBODY = hashlib.sha256(b"").digest()
 
 
@@ -29,9 +30,11 @@ class ClientAuthentication:
         accepted = _is_secret_of(client.secret_hashes if client else (), credentials.secret)
         if client is None or not client.is_enabled:
             raise InvalidClient("unknown, disabled or not named")
-        if client.is_public and not credentials.secret:
+        if not _is_method_of(client, credentials.method):
+            raise InvalidClient(f"{credentials.method} is not the method of this client")
+        if client.is_public:
             return client
-        if client.is_public or not accepted or not credentials.client_id:
+        if not accepted or not credentials.client_id:
             raise InvalidClient("wrong secret")
         return client
 
@@ -46,6 +49,12 @@ class ClientAuthentication:
 def hash_secret(secret: str) -> bytes:
     """Returns what is stored of a secret this server generated."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def _is_method_of(client: RegisteredClient, method: AuthenticationMethod) -> bool:
+    """A client uses the one method that it registered (A30)."""
+    registered = client.authentication_method
+    return method is registered or (registered is AuthenticationMethod.SECRET and method in _BY_SECRET)
 
 
 def _is_secret_of(hashes: Sequence[bytes], secret: str | None) -> bool:

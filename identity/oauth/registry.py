@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from identity.oauth.metadata import USERINFO_PATH
 from identity.verifier.profile import ACCESS_TOKEN_TYPE
 
+FAPI = "fapi2"
+"""The FAPI 2.0 security profile, as a client names it."""
+
+
+class AuthenticationMethod(StrEnum):
+    """How a client proves who it is (RFC 7591 section 2, RFC 8705 section 2.1.1)."""
+
+    NONE = "none"
+    SECRET_BASIC = "client_secret_basic"
+    SECRET_POST = "client_secret_post"
+    PRIVATE_KEY_JWT = "private_key_jwt"
+    TLS_CLIENT_AUTH = "tls_client_auth"
+    SECRET = "client_secret"
+    """Either way of sending a secret: clients that were registered before there was a choice."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegisteredClient:
-    """A client as registered. `secret_hashes` are SHA-256 of random 256-bit secrets; none means a public client."""
+    """A client as registered; see `models/client.py`. `secret_hashes` are SHA-256 of random 256-bit secrets."""
 
     client_id: str
     secret_hashes: tuple[bytes, ...]
@@ -25,11 +41,29 @@ class RegisteredClient:
     is_enabled: bool
     is_trusted: bool
     name: str
+    authentication_method: AuthenticationMethod = AuthenticationMethod.NONE
+    jwks: tuple[Mapping[str, object], ...] = ()
+    jwks_uri: str = ""
+    certificate_subject: str = ""
+    accepts_token_endpoint_audience: bool = False
+    profile: str = ""
+    requires_pkce: bool = True
+    requires_pushed_requests: bool = False
+    requires_signed_requests: bool = False
+    response_modes: frozenset[str] = frozenset()
+    subject_type: str = "public"
+    sector: str = ""
+    id_token_signing_alg: str = "RS256"
+    userinfo_signed_response_alg: str = ""
+    backchannel_logout_uri: str = ""
+    dpop_bound_access_tokens: bool = False
+    certificate_bound_access_tokens: bool = False
+    is_dynamic: bool = False
 
     @property
     def is_public(self) -> bool:
-        """Whether the client cannot keep a secret and has none."""
-        return not self.secret_hashes
+        """Whether the client has nothing to prove with who it is."""
+        return self.authentication_method is AuthenticationMethod.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +75,7 @@ class ProtectedResource:
     scopes: frozenset[str]
     token_type: str
     secret_hashes: tuple[bytes, ...]
+    signing_alg: str = "RS256"
 
 
 @dataclass(frozen=True, slots=True)

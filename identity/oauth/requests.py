@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from identity.oauth.registry import AuthenticationMethod
+
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
@@ -11,6 +13,7 @@ class ClientCredentials:
 
     client_id: str | None
     secret: str | None = field(default=None, repr=False)
+    method: AuthenticationMethod = AuthenticationMethod.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,15 @@ from typing import Generic, TypeVar
 
 from identity.feed.rules import known_digest
 from identity.models import ApiKey, Client, Consent, Resource, Role, User
-from identity.oauth.registry import Allowed, Person, ProtectedResource, RegisteredApiKey, RegisteredClient, Resources
+from identity.oauth.registry import (
+    Allowed,
+    AuthenticationMethod,
+    Person,
+    ProtectedResource,
+    RegisteredApiKey,
+    RegisteredClient,
+    Resources,
+)
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import has_ended
 from identity.store.sql.registrations import Registrations
@@ -175,7 +183,32 @@ def _client(row: Client) -> RegisteredClient:
         is_enabled=row.is_enabled,
         is_trusted=row.is_trusted,
         name=row.name,
+        authentication_method=_method(row),
+        jwks=tuple(row.jwks),
+        jwks_uri=row.jwks_uri,
+        certificate_subject=row.certificate_subject,
+        accepts_token_endpoint_audience=row.accepts_token_endpoint_audience,
+        profile=row.profile,
+        requires_pkce=row.requires_pkce,
+        requires_pushed_requests=row.requires_pushed_requests,
+        requires_signed_requests=row.requires_signed_requests,
+        response_modes=frozenset(row.response_modes),
+        subject_type=row.subject_type,
+        sector=row.sector,
+        id_token_signing_alg=row.id_token_signing_alg,
+        userinfo_signed_response_alg=row.userinfo_signed_response_alg,
+        backchannel_logout_uri=row.backchannel_logout_uri,
+        dpop_bound_access_tokens=row.dpop_bound_access_tokens,
+        certificate_bound_access_tokens=row.certificate_bound_access_tokens,
+        is_dynamic=row.is_dynamic,
     )
+
+
+def _method(row: Client) -> AuthenticationMethod:
+    """Returns how the client proves who it is; rows of before there was a choice do not say."""
+    if row.authentication_method:
+        return AuthenticationMethod(row.authentication_method)
+    return AuthenticationMethod.SECRET if row.secret_hashes else AuthenticationMethod.NONE
 
 
 def _person(user: User, roles: Sequence[Role], consents: Sequence[Consent]) -> Person:
@@ -210,4 +243,5 @@ def _resource(row: Resource) -> ProtectedResource:
         scopes=frozenset(row.scopes),
         token_type=row.token_type,
         secret_hashes=tuple(bytes.fromhex(each) for each in row.secret_hashes),
+        signing_alg=row.signing_alg,
     )

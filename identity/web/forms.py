@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from identity.oauth.authorization.request import AuthorizationParameters
 from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
+from identity.oauth.registry import AuthenticationMethod
 from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
 from identity.oauth.scopes import parse_scope
 from identity.verifier.profile import API_KEY_PARAMETER
@@ -162,7 +163,8 @@ def read_client_credentials(request: Request, form: Form | None = None) -> Clien
     if header is None:
         if secret is not None and client_id is None:
             raise InvalidRequest("The parameter client_id is missing.")
-        return ClientCredentials(client_id, secret)
+        method = AuthenticationMethod.NONE if secret is None else AuthenticationMethod.SECRET_POST
+        return ClientCredentials(client_id, secret, method)
     if secret is not None:
         raise InvalidRequest("The client authenticated by two methods.")
     if client_id is not None and client_id != header.client_id:
@@ -256,4 +258,8 @@ def _read_basic(request: Request) -> ClientCredentials | None:
         raise InvalidClient("malformed HTTP Basic") from None
     if not separator or "\0" in client_id or (client_secret and not client_id):
         raise InvalidClient("malformed HTTP Basic")
-    return ClientCredentials(client_id, client_secret or None) if client_id else None
+    if not client_id:
+        return None
+    # Who leaves its secret empty has none, and says so in another place than the form.
+    method = AuthenticationMethod.SECRET_BASIC if client_secret else AuthenticationMethod.NONE
+    return ClientCredentials(client_id, client_secret or None, method)

@@ -8,8 +8,9 @@ from sqlmodel import select
 
 from identity.accounts.passwords import Passwords
 from identity.administration.api_keys import ApiKeys, NewApiKey
-from identity.administration.clients import Clients, NewClient
+from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
+from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles

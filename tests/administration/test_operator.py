@@ -9,8 +9,9 @@ from installation import Installation, Replica
 from sqlmodel import select
 
 from identity.accounts.passwords import Passwords
-from identity.administration.clients import Clients, NewClient
+from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
+from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
@@ -246,12 +247,16 @@ async def test_of_operators_who_create_the_same_at_once_one_succeeds_and_the_oth
 
 async def test_a_public_client_has_no_secret_and_may_not_speak_for_itself(office: Office) -> None:
     """A35"""
-    _, secret = await office.clients.create(NewClient("spa", ["password", "refresh_token"], is_public=True))
+    _, secret = await office.clients.create(
+        NewClient("spa", ["password", "refresh_token"], authentication_method="none")
+    )
     assert secret is None
     refused = [
         office.clients.add_secret("spa"),
-        office.clients.create(NewClient("a", ["client_credentials"], is_public=True)),
-        office.clients.create(NewClient("b", ["refresh_token"], is_public=True, rotates_refresh_tokens=False)),
+        office.clients.create(NewClient("a", ["client_credentials"], authentication_method="none")),
+        office.clients.create(
+            NewClient("b", ["refresh_token"], authentication_method="none", rotates_refresh_tokens=False)
+        ),
     ]
     for attempt in refused:
         with pytest.raises(AdministrationError):
@@ -262,7 +267,7 @@ async def test_running_servers_learn_the_origins_of_a_new_client_at_once(office:
     """CORS: what a server remembers of all origins is out of date when a client is created."""
     registry = RememberingRegistry(office.replica.database, "https://login.example.com")
     assert await registry.origins() == frozenset()
-    new = NewClient("spa", ["password"], is_public=True, origins=["https://spa.example.com"])
+    new = NewClient("spa", ["password"], authentication_method="none", origins=["https://spa.example.com"])
     for _, digest, _ in await office.rules_of(office.clients.create(new)):
         registry.forget(digest)
     assert await registry.origins() == {"https://spa.example.com"}

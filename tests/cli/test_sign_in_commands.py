@@ -26,7 +26,7 @@ def test_the_client_of_the_page_is_registered_as_it_says(run: Run) -> None:
     (client,) = [each for each in json.loads(run("clients", "list", "--json")) if each["client_id"] == "web-shop"]
     assert client["redirect_uris"] == ["https://shop.example/signed-in"]
     assert client["grant_types"] == ["authorization_code", "refresh_token"]
-    assert client["is_public"] is True
+    assert client["authentication_method"] == "none"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from own_valkey import OwnValkey
 from replicas import Replica, replicas
 
 from identity.accounts.passwords import Passwords
-from identity.administration.clients import Clients, NewClient
+from identity.administration.clients import Clients
+from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
@@ -129,7 +130,7 @@ async def _furnish(stores: Stores, passwords: Passwords, names: Sequence[str]) -
     await Roles(ledger, OPERATOR).create("reader", ["orders:read"])
     grants = ("password", "refresh_token")
     await Clients(ledger, OPERATOR).create(
-        NewClient(client_id=CLIENT, grant_types=grants, scopes=("orders:read",), is_public=True)
+        NewClient(client_id=CLIENT, grant_types=grants, scopes=("orders:read",), authentication_method="none")
     )
     people = People(ledger, passwords, OPERATOR)
     for name in names:

@@ -12,7 +12,7 @@ import pytest
 from issuer_in_process import ISSUER, ORDERS, Issuer, granted, refusal
 from sqlmodel import update
 
-from identity.administration.clients import NewClient
+from identity.administration.new_client import NewClient
 from identity.keyring.signers import base64url
 from identity.models import RevocationRule
 from identity.verifier.profile import RuleKind, rule_digest
@@ -132,7 +132,7 @@ async def test_a_late_duplicate_is_refused_and_ends_nothing(issuer: Issuer) -> N
 
 async def test_another_client_s_token_is_refused_and_not_used_up(issuer: Issuer) -> None:
     """A44, CVE-2026-16089."""
-    await issuer.clients.create(NewClient("other", ["refresh_token"], ["orders:read"], is_public=True))
+    await issuer.clients.create(NewClient("other", ["refresh_token"], ["orders:read"], authentication_method="none"))
     first = await begin(issuer)
     assert refusal(await issuer.refresh(first, client_id="other")) == OVER
     assert generation(await advance(issuer, first)) == 1

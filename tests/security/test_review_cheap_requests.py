@@ -10,7 +10,7 @@ import pytest
 from issuer_in_process import SERVICE, Issuer, granted, refusal
 from sqlmodel import col, select
 
-from identity.administration.clients import NewClient
+from identity.administration.new_client import NewClient
 from identity.models import AuditEvent
 from identity.web import forms
 
@@ -38,7 +38,9 @@ async def test_invented_refresh_tokens_leave_nothing_in_the_audit_trail(issuer: 
 
 async def test_a_real_refresh_token_in_the_wrong_hands_is_in_the_audit_trail(issuer: Issuer) -> None:
     """A44: whoever has it took it from somebody, and the trail says from whom."""
-    await issuer.clients.create(NewClient("other-app", ("password", "refresh_token"), ("orders:read",), is_public=True))
+    await issuer.clients.create(
+        NewClient("other-app", ("password", "refresh_token"), ("orders:read",), authentication_method="none")
+    )
     await issuer.settled()
     body = granted(await issuer.login())
     answer = await issuer.refresh(body["refresh_token"], client_id="other-app")

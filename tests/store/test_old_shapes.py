@@ -16,8 +16,8 @@ from sqlmodel import select
 from identity.feed.rules import Head
 from identity.keyring.live import load_keys
 from identity.keyring.sealing import MasterKey, MasterKeys
-from identity.models import AuditEvent
-from identity.oauth.registry import Allowed
+from identity.models import AuditEvent, InitialAccessToken, LogoutNotice
+from identity.oauth.registry import Allowed, AuthenticationMethod
 from identity.store.redis.connection import RedisConnection
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.verifiers import RedisVerifiers
@@ -84,11 +84,21 @@ async def test_the_tables_of_every_revision_are_upgraded_and_read(sql: SqlServer
     if revision >= "r0004":
         keys = await load_keys(SqlKeys(database, MasterKeys(MasterKey.parse(bytes(range(32)).hex()))))
         assert (keys.keyring.version, len(keys.published.kids)) == (1, 2)
-    is_of_today = revision >= "r0005"
-    assert client.redirect_uris == (("https://app.example/cb",) if is_of_today else ())
-    assert client.is_trusted is is_of_today
-    assert person.claims.get("name") == ("Zoë" if is_of_today else None)
-    assert person.consents == ({"web": Allowed(frozenset({"orders:read"}), 1)} if is_of_today else {})
+    has_browsers, is_of_today = revision >= "r0005", revision >= "r0006"
+    assert client.redirect_uris == (("https://app.example/cb",) if has_browsers else ())
+    assert client.is_trusted is has_browsers
+    assert person.claims.get("name") == ("Zoë" if has_browsers else None)
+    assert person.consents == ({"web": Allowed(frozenset({"orders:read"}), 1)} if has_browsers else {})
+    expected = AuthenticationMethod.PRIVATE_KEY_JWT if is_of_today else AuthenticationMethod.NONE
+    assert client.authentication_method is expected
+    assert client.requires_pkce is not is_of_today
+    assert (client.subject_type, client.id_token_signing_alg, resource.signing_alg) == (
+        ("pairwise", "ES256", "ES256") if is_of_today else ("public", "RS256", "RS256")
+    )
+    async with database.read() as session:
+        assert [each.attempts for each in await session.scalars(select(LogoutNotice))] == ([2] if is_of_today else [])
+        tokens = await session.scalars(select(InitialAccessToken))
+        assert [each.uses_left for each in tokens] == ([3] if is_of_today else [])
     await database.close()
 
 

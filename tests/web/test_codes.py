@@ -9,7 +9,7 @@ import pytest
 from browser import CALLBACK, CLIENT, Flow, redeem, sign_in
 from issuer_in_process import Issuer, granted, refusal
 
-from identity.administration.clients import NewClient
+from identity.administration.new_client import NewClient
 from identity.oauth.authorization.codes import MOST_WRONG_VERIFIERS
 
 REFUSED = (400, "invalid_grant")
@@ -67,7 +67,9 @@ async def test_a25_a_code_is_over_after_a_few_wrong_verifiers(issuer: Issuer) ->
 
 async def test_a22_another_client_does_not_redeem_a_code(issuer: Issuer) -> None:
     """CVE-2026-16089: with its own credentials, and everything else right."""
-    new = NewClient("thief", ["authorization_code"], is_public=True, redirect_uris=["http://127.0.0.1/callback"])
+    new = NewClient(
+        "thief", ["authorization_code"], authentication_method="none", redirect_uris=["http://127.0.0.1/callback"]
+    )
     await issuer.clients.create(new)
     await issuer.settled()
     flow = Flow()
@@ -78,7 +80,9 @@ async def test_a22_another_client_does_not_redeem_a_code(issuer: Issuer) -> None
 
 async def test_a22_an_address_that_was_not_named_must_not_be_named_later(issuer: Issuer) -> None:
     """RFC 6749 section 4.1.3: a client with one address need not name it."""
-    new = NewClient("single", ["authorization_code"], ["orders:read"], is_public=True, redirect_uris=[CALLBACK])
+    new = NewClient(
+        "single", ["authorization_code"], ["orders:read"], authentication_method="none", redirect_uris=[CALLBACK]
+    )
     await issuer.clients.create(new)
     await issuer.settled()
     for named, expected in ((None, 200), (CALLBACK, 400)):
@@ -118,7 +122,7 @@ async def test_a24_a_code_expires(start_issuer: Any) -> None:
 
 async def test_a51_a_token_is_for_the_resource_that_was_named(issuer: Issuer) -> None:
     """A22: and for userinfo alone, when none is."""
-    new = NewClient("bare", ["authorization_code"], ["openid"], is_public=True, redirect_uris=[CALLBACK])
+    new = NewClient("bare", ["authorization_code"], ["openid"], authentication_method="none", redirect_uris=[CALLBACK])
     await issuer.clients.create(new)
     await issuer.settled()
     flow = Flow()

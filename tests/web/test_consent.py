@@ -10,8 +10,8 @@ from browser import CLIENT, Flow, answer_of, consent_page, decide, redeem, sign_
 from httpx2 import Response
 from issuer_in_process import Issuer, granted, refusal
 
-from identity.administration.clients import NewClient
 from identity.administration.consents import Consents
+from identity.administration.new_client import NewClient
 
 
 async def ask(issuer: Issuer, flow: Flow | None = None, **changes: Any) -> Response:
@@ -64,7 +64,7 @@ async def test_a_client_of_the_operators_own_is_not_asked_about(issuer: Issuer) 
         "own",
         ["authorization_code"],
         ["openid"],
-        is_public=True,
+        authentication_method="none",
         redirect_uris=["http://127.0.0.1/callback"],
         is_trusted=True,
     )

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from issuer_in_process import ISSUER, NOTES, ORDERS, SERVICE, Issuer, granted, refusal
 
-from identity.administration.clients import NewClient
+from identity.administration.new_client import NewClient
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 BILLS = "https://bills.example/api"
@@ -21,7 +21,7 @@ async def add_bills(issuer: Issuer) -> None:
     await issuer.roles.create("accountant", ["bills:read"])
     await issuer.people.give_role("bob", "accountant")
     grants, scopes = ["password", "refresh_token"], ["orders:read", "bills:read"]
-    await issuer.clients.create(NewClient("books", grants, scopes, is_public=True))
+    await issuer.clients.create(NewClient("books", grants, scopes, authentication_method="none"))
     await issuer.settled()
 
 
@@ -90,7 +90,7 @@ async def test_scope_is_cut_by_roles_and_the_answer_says_so(issuer: Issuer) -> N
 
 async def test_scope_is_cut_by_what_the_client_may_have(issuer: Issuer) -> None:
     """A41, CVE-2024-52287."""
-    await issuer.clients.create(NewClient("reader", ["password"], ["orders:read"], is_public=True))
+    await issuer.clients.create(NewClient("reader", ["password"], ["orders:read"], authentication_method="none"))
     body = granted(await issuer.login("bob", scope="orders:read orders:write", client_id="reader"))
     assert body["scope"] == "orders:read"
     assert "refresh_token" not in body

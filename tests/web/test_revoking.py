@@ -11,7 +11,7 @@ import jwt
 import pytest
 from issuer_in_process import SERVICE, Issuer, granted, refusal
 
-from identity.administration.clients import NewClient
+from identity.administration.new_client import NewClient
 from identity.feed.rules import Rule
 from identity.keyring.signers import base64url
 from identity.store.embedded import EmbeddedValkey
@@ -94,7 +94,7 @@ async def test_revoking_twice_is_a_success_and_one_rule(issuer: Issuer) -> None:
 
 async def test_another_client_s_token_is_refused_and_lives_on(issuer: Issuer) -> None:
     """A55, RFC 7009 section 2.1."""
-    await issuer.clients.create(NewClient("other", ["refresh_token"], ["orders:read"], is_public=True))
+    await issuer.clients.create(NewClient("other", ["refresh_token"], ["orders:read"], authentication_method="none"))
     body = granted(await issuer.login())
     for token in (body["refresh_token"], body["access_token"]):
         assert refusal(await issuer.revoke(token, client_id="other")) == OVER

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from identity.store.sql.engine import Database
 
-NEWEST_REVISION: Final = "r0005"
+NEWEST_REVISION: Final = "r0006"
 """The last of `migrations/versions/`; a test holds it to that."""
 
 
