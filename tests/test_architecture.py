@@ -55,6 +55,7 @@ OURS: dict[str, set[str]] = {
         "identity.models",
         "identity.oauth.authorization",
         "identity.oauth.registry",
+        "identity.oauth.replays",
         "identity.tokens",
         "identity.verifier.profile",
     },
