@@ -18,7 +18,9 @@ from identity.oauth.authorization.codes import Codes
 from identity.oauth.authorization.consents import ConsentRecords
 from identity.oauth.authorization.decision import Authorization
 from identity.oauth.authorization.sign_in import SignIn
+from identity.oauth.client_assertions import ClientAssertions
 from identity.oauth.client_authentication import ClientAuthentication
+from identity.oauth.client_jwts import ClientJwts
 from identity.oauth.grants.api_key import ApiKeyGrant
 from identity.oauth.grants.authorization_code import AuthorizationCodeGrant
 from identity.oauth.grants.client_credentials import ClientCredentialsGrant
@@ -30,8 +32,10 @@ from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.introspection import Introspection
 from identity.oauth.live_tokens import LiveTokens
 from identity.oauth.logout import Logout
+from identity.oauth.metadata import TOKEN_PATH
 from identity.oauth.password_authentication import PasswordAuthentication
 from identity.oauth.presented_token import TokenReader
+from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
 from identity.settings import Settings
@@ -48,6 +52,7 @@ from identity.store.redis.interactions import RedisInteractions
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.login_sessions import RedisLoginSessions
 from identity.store.redis.publications import RedisPublications
+from identity.store.redis.replays import RedisReplays
 from identity.store.redis.throttle import RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.registry import RememberingRegistry
@@ -150,7 +155,9 @@ class Parts:
 def services_of(parts: Parts) -> Services:
     """Returns everything the endpoints use."""
     settings, stores, keys, follower = parts.settings, parts.stores, parts.keys, parts.follower
-    authentication = ClientAuthentication(parts.registry, settings.default_client)
+    jwts = ClientJwts(PublishedClientKeys(_fetch_nothing))
+    assertions = ClientAssertions(settings.issuer, settings.issuer + TOKEN_PATH, jwts, RedisReplays(stores.redis))
+    authentication = ClientAuthentication(parts.registry, assertions, settings.default_client)
     codes = RedisCodes(stores.redis, stores.families, settings.code_lifetime, settings.token_horizon)
     live_tokens = LiveTokens(follower, keys, settings.issuer)
     return Services(
@@ -180,6 +187,10 @@ def services_of(parts: Parts) -> Services:
         audit=parts.audit,
         stop=parts.stop,
     )
+
+
+async def _fetch_nothing(_: str) -> bytes:
+    raise OSError
 
 
 def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:

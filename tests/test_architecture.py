@@ -28,6 +28,8 @@ OURS: dict[str, set[str]] = {
         "identity.keyring",
         "identity.models",
         "identity.tokens",
+        "identity.verifier.compact",
+        "identity.verifier.errors",
         "identity.verifier.profile",
     },
     "identity.administration": {
@@ -54,6 +56,7 @@ OURS: dict[str, set[str]] = {
         "identity.keyring",
         "identity.models",
         "identity.oauth.authorization",
+        "identity.oauth.client_keys",
         "identity.oauth.registry",
         "identity.oauth.replays",
         "identity.tokens",

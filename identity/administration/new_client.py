@@ -11,7 +11,7 @@ from identity.administration.errors import AdministrationError
 from identity.models import Client
 from identity.oauth.authorization.request import ResponseMode
 from identity.oauth.client_authentication import hash_secret
-from identity.oauth.client_keys import ClientKeyError, read_client_keys
+from identity.oauth.client_keys import FAPI_ALGORITHMS, ClientKeyError, read_client_keys
 from identity.oauth.redirect_uris import problem_with
 from identity.oauth.registry import FAPI, AuthenticationMethod
 
@@ -21,7 +21,6 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MAX_NAME = 255
 _MAX_URI = 2048
 _STRONG = (AuthenticationMethod.PRIVATE_KEY_JWT, AuthenticationMethod.TLS_CLIENT_AUTH)
-_FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +198,8 @@ def _fapi(new: NewClient) -> None:
         return
     if new.authentication_method not in _STRONG:
         raise AdministrationError("A fapi2 client uses private_key_jwt or tls_client_auth.")
-    if new.id_token_signing_alg not in _FAPI_ALGORITHMS:
-        raise AdministrationError(f"A fapi2 client has its ID tokens signed with {', '.join(_FAPI_ALGORITHMS)}.")
+    if new.id_token_signing_alg not in FAPI_ALGORITHMS:
+        raise AdministrationError(f"A fapi2 client has its ID tokens signed with {', '.join(FAPI_ALGORITHMS)}.")
     if "password" in new.grant_types:
         raise AdministrationError("A fapi2 client does not use the password grant.")
 

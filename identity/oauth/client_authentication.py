@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
+from identity.oauth.client_assertions import ClientAssertions
 from identity.oauth.errors import InvalidClient
 from identity.oauth.registry import AuthenticationMethod, ProtectedResource, RegisteredClient, Registry
 from identity.oauth.requests import ClientCredentials
@@ -18,25 +19,35 @@ class ClientAuthentication:
     """Authenticates clients, and resources at the feed. Their secrets are random and long, so a plain SHA-256 of them is
     safe to keep and 10,000 times cheaper to check than a password hash."""
 
-    def __init__(self, registry: Registry, default_client: str | None) -> None:
+    def __init__(self, registry: Registry, assertions: ClientAssertions, default_client: str | None) -> None:
         self._registry = registry
+        self._assertions = assertions
         self._default_client = default_client
 
     async def client(self, credentials: ClientCredentials) -> RegisteredClient:
         """Returns the authenticated client, or raises `InvalidClient`. A request that names none means the default client,
         which must be public: FastAPI's password form names none."""
-        client_id = credentials.client_id or self._default_client
+        client_id = self._named(credentials) or self._default_client
         client = await self._registry.client(client_id) if client_id else None
-        accepted = _is_secret_of(client.secret_hashes if client else (), credentials.secret)
+        has_secret = _is_secret_of(client.secret_hashes if client else (), credentials.secret)
         if client is None or not client.is_enabled:
             raise InvalidClient("unknown, disabled or not named")
         if not _is_method_of(client, credentials.method):
             raise InvalidClient(f"{credentials.method} is not the method of this client")
-        if client.is_public:
-            return client
-        if not accepted or not credentials.client_id:
+        if credentials.assertion is not None:
+            await self._assertions.prove(client, credentials.assertion)
+        elif not client.is_public and not has_secret:
             raise InvalidClient("wrong secret")
         return client
+
+    def _named(self, credentials: ClientCredentials) -> str:
+        """Returns whom the request names; an assertion names somebody too, and must not name somebody else."""
+        if credentials.assertion is None:
+            return credentials.client_id or ""
+        subject = self._assertions.client_id_of(credentials.assertion)
+        if credentials.client_id not in (None, subject):
+            raise InvalidClient("an assertion of another client")
+        return subject
 
     async def resource(self, credentials: ClientCredentials) -> ProtectedResource:
         """Returns the authenticated resource service, or raises `InvalidClient`."""

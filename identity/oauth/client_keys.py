@@ -18,6 +18,9 @@ MOST_KEYS = 16
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 """What clients may sign with: asymmetric, so that nobody who can check a signature can make one."""
 
+FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")
+"""What the FAPI 2.0 security profile leaves of them (section 5.4.1)."""
+
 _PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 _OF_TYPE = {"RSA": ("RS256", "PS256"), "EC": ("ES256",), "OKP": ("EdDSA",)}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from identity.oauth.claims import CLAIMS_OF
+from identity.oauth.client_keys import ALGORITHMS
 from identity.oauth.pkce import S256
 from identity.verifier import profile
 
@@ -24,7 +25,7 @@ OPENID_CONFIGURATION_PATH = "/.well-known/openid-configuration"
 
 _OWN_CLAIMS = ("iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "at_hash", "sid")
 _RESOURCE_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
-_CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION]
+_CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION, "private_key_jwt"]
 
 
 def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> dict[str, object]:
@@ -54,5 +55,7 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "scopes_supported": sorted(scopes),
         "token_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
+        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": _RESOURCE_AUTHENTICATION,
     }

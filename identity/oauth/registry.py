@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from identity.oauth.client_keys import ClientKey
 from identity.oauth.metadata import USERINFO_PATH
 from identity.verifier.profile import ACCESS_TOKEN_TYPE
 
@@ -42,7 +43,7 @@ class RegisteredClient:
     is_trusted: bool
     name: str
     authentication_method: AuthenticationMethod = AuthenticationMethod.NONE
-    jwks: tuple[Mapping[str, object], ...] = ()
+    keys: tuple[ClientKey, ...] = ()
     jwks_uri: str = ""
     certificate_subject: str = ""
     accepts_token_endpoint_audience: bool = False

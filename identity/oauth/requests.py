@@ -13,6 +13,7 @@ class ClientCredentials:
 
     client_id: str | None
     secret: str | None = field(default=None, repr=False)
+    assertion: str | None = field(default=None, repr=False)
     method: AuthenticationMethod = AuthenticationMethod.NONE
 
 

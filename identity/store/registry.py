@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from identity.feed.rules import known_digest
 from identity.models import ApiKey, Client, Consent, Resource, Role, User
+from identity.oauth.client_keys import read_client_keys
 from identity.oauth.registry import (
     Allowed,
     AuthenticationMethod,
@@ -184,7 +185,7 @@ def _client(row: Client) -> RegisteredClient:
         is_trusted=row.is_trusted,
         name=row.name,
         authentication_method=_method(row),
-        jwks=tuple(row.jwks),
+        keys=read_client_keys(row.jwks),
         jwks_uri=row.jwks_uri,
         certificate_subject=row.certificate_subject,
         accepts_token_endpoint_audience=row.accepts_token_endpoint_audience,

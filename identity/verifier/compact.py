@@ -16,7 +16,7 @@ MAX_NESTING: Final = 16
 
 _TYPES: Final = frozenset({ACCESS_TOKEN_TYPE, "application/" + ACCESS_TOKEN_TYPE})
 
-_FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "jku", "x5u", "jwk", "x5c", "x5t", "x5t#S256"})
+FORBIDDEN_HEADERS: Final = frozenset({"crit", "b64", "zip", "jku", "x5u", "jwk", "x5c", "x5t", "x5t#S256"})
 """Extensions we do not know, other encodings of the payload, and keys that the token itself would bring (V04)."""
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -60,11 +60,8 @@ def split(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
 
 def read_key_id(header_segment: bytes) -> str:
     """Returns the `kid` of a header that asks for nothing but what we do, or raises `InvalidToken` (V01, V03, V04, V09)."""
-    try:
-        header = strict_json_object(_decode(header_segment))
-    except ValueError as error:
-        raise InvalidToken(Refusal.MALFORMED, "header is not strict JSON") from error
-    if not _FORBIDDEN_HEADERS.isdisjoint(header):
+    header = read_header(header_segment)
+    if not FORBIDDEN_HEADERS.isdisjoint(header):
         raise InvalidToken(Refusal.FORBIDDEN_HEADER)
     if header.get("alg") != ALGORITHM:
         raise InvalidToken(Refusal.WRONG_ALGORITHM)
@@ -75,6 +72,14 @@ def read_key_id(header_segment: bytes) -> str:
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KEY_ID_CHARACTERS:
         raise InvalidToken(Refusal.MALFORMED, "kid is missing or too long")
     return kid
+
+
+def read_header(header_segment: bytes) -> dict[str, object]:
+    """Returns the members of a header segment that `split` returned, or raises `InvalidToken`; nothing is judged yet."""
+    try:
+        return strict_json_object(_decode(header_segment))
+    except ValueError as error:
+        raise InvalidToken(Refusal.MALFORMED, "header is not strict JSON") from error
 
 
 def strict_json_object(data: bytes) -> dict[str, object]:

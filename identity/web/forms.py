@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from starlette.requests import Request
 
 from identity.oauth.authorization.request import AuthorizationParameters
+from identity.oauth.client_assertions import ASSERTION_TYPE
 from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
 from identity.oauth.registry import AuthenticationMethod
 from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
@@ -158,18 +159,31 @@ async def read_bearer_token(request: Request) -> str:
 def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:
     """Returns how the client presented itself: by HTTP Basic or in the form, never by both (RFC 6749 section 2.3; A30)."""
     header = _read_basic(request)
-    client_id = form.get("client_id") if form else None
-    secret = form.get("client_secret") if form else None
+    in_form = _credentials_in(form) if form else ClientCredentials(None)
+    client_id = in_form.client_id
     if header is None:
-        if secret is not None and client_id is None:
-            raise InvalidRequest("The parameter client_id is missing.")
-        method = AuthenticationMethod.NONE if secret is None else AuthenticationMethod.SECRET_POST
-        return ClientCredentials(client_id, secret, method)
-    if secret is not None:
+        return in_form
+    if in_form.method is not AuthenticationMethod.NONE:
         raise InvalidRequest("The client authenticated by two methods.")
     if client_id is not None and client_id != header.client_id:
         raise InvalidRequest("The client named itself in two ways.")
     return header
+
+
+def _credentials_in(form: Form) -> ClientCredentials:
+    """Returns how a form says who the client is: by a secret, or by an assertion (RFC 7521 section 4.2), never by both."""
+    client_id, secret, assertion = form.get("client_id"), form.get("client_secret"), form.get("client_assertion")
+    if assertion is None:
+        if secret is None:
+            return ClientCredentials(client_id)
+        if client_id is None:
+            raise InvalidRequest("The parameter client_id is missing.")
+        return ClientCredentials(client_id, secret, method=AuthenticationMethod.SECRET_POST)
+    if secret is not None:
+        raise InvalidRequest("The client authenticated by two methods.")
+    if form.get("client_assertion_type") != ASSERTION_TYPE:
+        raise InvalidClient("another type of assertion")
+    return ClientCredentials(client_id, assertion=assertion, method=AuthenticationMethod.PRIVATE_KEY_JWT)
 
 
 async def _read_form(request: Request) -> Form:
@@ -262,4 +276,4 @@ def _read_basic(request: Request) -> ClientCredentials | None:
         return None
     # Who leaves its secret empty has none, and says so in another place than the form.
     method = AuthenticationMethod.SECRET_BASIC if client_secret else AuthenticationMethod.NONE
-    return ClientCredentials(client_id, client_secret or None, method)
+    return ClientCredentials(client_id, client_secret or None, method=method)

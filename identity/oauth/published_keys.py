@@ -1,0 +1,64 @@
+"""The keys of clients that publish them at an address of theirs, so that they can rotate them without telling us."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from identity.oauth.client_keys import ClientKey, ClientKeyError, read_client_keys
+from identity.oauth.registry import RegisteredClient
+from identity.verifier.compact import strict_json_object
+
+Fetch = Callable[[str], Awaitable[bytes]]
+"""Returns the document at an address that a client chose, or raises `OSError`: nothing but public https is asked (A15)."""
+
+_SECONDS: Final = 300.0
+"""How long fetched keys are used."""
+
+_COOLDOWN: Final = 10.0
+"""How long an address is left alone, whatever is signed with keys that were not there."""
+
+_REMEMBERED: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    keys: tuple[ClientKey, ...]
+    at: float
+
+
+@dataclass(slots=True)
+class PublishedClientKeys:
+    """Finds the keys of clients: the registered ones, or those at the registered address."""
+
+    fetch: Fetch
+    _fetched: OrderedDict[str, _Fetched] = field(default_factory=OrderedDict)
+
+    async def of(self, client: RegisteredClient, kid: object = None) -> tuple[ClientKey, ...]:
+        """Returns the keys that the client signs with. A `kid` that is not among them has them looked for again, seldom; keys
+        that cannot be fetched are those of before, or none."""
+        if not client.jwks_uri:
+            return client.keys
+        known, now = self._fetched.get(client.jwks_uri), time.monotonic()
+        if known is not None and now - known.at < (_SECONDS if _holds(known, kid) else _COOLDOWN):
+            return known.keys
+        try:
+            jwks = strict_json_object(await self.fetch(client.jwks_uri)).get("keys")
+            keys = read_client_keys(jwks) if isinstance(jwks, list) else ()
+        except (OSError, ValueError, ClientKeyError):
+            keys = known.keys if known else ()
+        self._remember(client.jwks_uri, _Fetched(keys, now))
+        return keys
+
+    def _remember(self, uri: str, fetched: _Fetched) -> None:
+        self._fetched[uri] = fetched
+        self._fetched.move_to_end(uri)
+        if len(self._fetched) > _REMEMBERED:
+            self._fetched.popitem(last=False)
+
+
+def _holds(fetched: _Fetched, kid: object) -> bool:
+    return kid is None or any(key.kid == kid for key in fetched.keys)
