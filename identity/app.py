@@ -32,9 +32,6 @@ from identity.web.standstill import watch_for_standstills
 from identity.web.stopping import on_stop_signal
 from identity.wiring import Parts, Stores, services_of, signing_keys
 
-_INTERACTION_SECONDS = 1800.0
-"""How long a person may take to log in."""
-
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
 

@@ -17,6 +17,8 @@ from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.authorization.codes import Codes
 from identity.oauth.authorization.consents import ConsentRecords
 from identity.oauth.authorization.decision import Authorization
+from identity.oauth.authorization.pushed import PushedAuthorization
+from identity.oauth.authorization.request_objects import RequestObjects
 from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_assertions import ClientAssertions
 from identity.oauth.client_authentication import ClientAuthentication
@@ -52,6 +54,7 @@ from identity.store.redis.interactions import RedisInteractions
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.login_sessions import RedisLoginSessions
 from identity.store.redis.publications import RedisPublications
+from identity.store.redis.pushed import RedisPushedRequests
 from identity.store.redis.replays import RedisReplays
 from identity.store.redis.throttle import RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
@@ -72,8 +75,8 @@ from identity.web.stopping import Stop
 _INTERACTION_SECONDS = 1800.0
 """How long a person may take to log in."""
 
-_STOP_SECONDS = 5.0
-"""How long a stopping server waits for the last step of what runs beside the endpoints."""
+_PUSHED_SECONDS = 60
+"""How long a pushed request waits for its browser: a redirect, on a slow line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +182,7 @@ def services_of(parts: Parts) -> Services:
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
         userinfo=UserInfo(live_tokens, parts.registry),
-        browsers=_browsers(parts, codes),
+        browsers=_browsers(parts, codes, authentication, jwts),
         address=ClientAddress(settings.trusted_proxies),
         registry=parts.registry,
         verifiers=RedisVerifiers(stores.redis),
@@ -204,12 +207,19 @@ def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
     )
 
 
-def _browsers(parts: Parts, codes: Codes) -> Browsers:
+def _browsers(parts: Parts, codes: Codes, authentication: ClientAuthentication, jwts: ClientJwts) -> Browsers:
     settings, redis = parts.settings, parts.stores.redis
     sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
     lifetime, hints = settings.refresh_absolute_lifetime, IdTokenHints(parts.keys, settings.issuer)
     return Browsers(
         Authorization(settings.issuer, parts.registry, parts.follower, parts.keys, hints, codes, lifetime),
+        PushedAuthorization(
+            authentication,
+            parts.registry,
+            RequestObjects(settings.issuer, parts.registry, jwts),
+            RedisPushedRequests(redis),
+            _PUSHED_SECONDS,
+        ),
         RedisInteractions(redis, _INTERACTION_SECONDS),
         sessions,
         SignIn(parts.people, sessions, parts.follower, parts.audit, settings.login_absolute_lifetime),

@@ -13,6 +13,8 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── ConsentRequired           somebody would have to agree, and prompt=none       OpenID Connect Core section 3.1.2.6
     ├── RequestNotSupported       a request object by value                           OpenID Connect Core section 3.1.2.6
     ├── RequestUriNotSupported    a request object by reference                       OpenID Connect Core section 3.1.2.6
+    ├── InvalidRequestObject      a request object that proves nothing                RFC 9101 section 7
+    ├── InvalidRequestUri         a pushed request that is over                       RFC 9101 section 7
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
     ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
@@ -110,6 +112,21 @@ class RequestUriNotSupported(OAuthError):
     """Request objects are not fetched."""
 
     code = "request_uri_not_supported"
+
+
+class InvalidRequestObject(OAuthError):
+    """The request object is malformed, not signed by the client, for somebody else, or contradicted by what is beside it."""
+
+    code = "invalid_request_object"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("The request object cannot be relied on.", detail=detail)
+
+
+class InvalidRequestUri(OAuthError):
+    """The pushed request was answered, has expired, or is another client's."""
+
+    code = "invalid_request_uri"
 
 
 class InvalidScope(OAuthError):

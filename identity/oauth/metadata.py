@@ -14,6 +14,7 @@ LOGIN_PATH = "/login"
 CONSENT_PATH = "/consent"
 LOGOUT_PATH = "/logout"
 LOGOUT_CONFIRMATION_PATH = "/logout/confirm"
+PUSHED_AUTHORIZATION_PATH = "/par"
 TOKEN_PATH = "/token"
 USERINFO_PATH = "/userinfo"
 REVOCATION_PATH = "/revoke"
@@ -33,6 +34,7 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
     return {
         "issuer": issuer,
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
+        "pushed_authorization_request_endpoint": issuer + PUSHED_AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
         "userinfo_endpoint": issuer + USERINFO_PATH,
         "end_session_endpoint": issuer + LOGOUT_PATH,
@@ -50,7 +52,10 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": list(ALGORITHMS),
+        "require_signed_request_object": False,
+        "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
         "scopes_supported": sorted(scopes),
         "token_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,

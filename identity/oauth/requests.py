@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from identity.oauth.authorization.request import AuthorizationParameters
 from identity.oauth.registry import AuthenticationMethod
 
 
@@ -33,6 +34,14 @@ class TokenRequest:
     code: str | None = field(default=None, repr=False)
     code_verifier: str | None = field(default=None, repr=False)
     redirect_uri: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PushedAuthorizationRequest:
+    """A request to the pushed authorization request endpoint (RFC 9126 section 2.1). `sent` is what it asks for."""
+
+    sent: AuthorizationParameters
+    credentials: ClientCredentials
 
 
 @dataclass(frozen=True, slots=True)

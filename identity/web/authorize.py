@@ -37,7 +37,8 @@ class AuthorizationEndpoint:
 
     async def authorize(self, request: Request) -> Response:
         """Sends the browser back to the client, or to a page that asks somebody something."""
-        sent, session = await read_authorization_parameters(request), await self._state.session(request)
+        sent = await self._browsers.pushed.resolve(await read_authorization_parameters(request))
+        session = await self._state.session(request)
         return await self._go_on(request, sent, session, await self._browsers.authorization.decide(sent, session))
 
     async def show_login(self, request: Request) -> Response:

@@ -17,7 +17,13 @@ from identity.oauth.authorization.request import AuthorizationParameters
 from identity.oauth.client_assertions import ASSERTION_TYPE
 from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
 from identity.oauth.registry import AuthenticationMethod
-from identity.oauth.requests import ClientCredentials, IntrospectionRequest, RevocationRequest, TokenRequest
+from identity.oauth.requests import (
+    ClientCredentials,
+    IntrospectionRequest,
+    PushedAuthorizationRequest,
+    RevocationRequest,
+    TokenRequest,
+)
 from identity.oauth.scopes import parse_scope
 from identity.verifier.profile import API_KEY_PARAMETER
 
@@ -30,6 +36,7 @@ _MAX_AUTHORIZATION_BYTES = 8 * 1024
 
 _MAX_PARAMETERS = 50
 _FORM_TYPE = "application/x-www-form-urlencoded"
+_CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 _REPEATABLE = frozenset({"resource"})
 """RFC 8707 section 2: the only parameter that may be sent more than once."""
 
@@ -101,6 +108,18 @@ async def read_authorization_parameters(request: Request) -> AuthorizationParame
     pairs = _pairs_of(encoded)
     values, faulty = _sorted_out(pairs)
     return AuthorizationParameters(values, _resources(pairs), faulty)
+
+
+async def read_pushed_request(request: Request) -> PushedAuthorizationRequest:
+    """Parses a request to the pushed authorization request endpoint, or raises `InvalidRequest`. What authenticates the client
+    is no part of what it asks for."""
+    form = await _read_form(request)
+    if sum(len(name) + len(value) for name, value in form.values.items()) > _MAX_AUTHORIZATION_BYTES:
+        raise BodyTooLarge("The request is too long.")
+    values = {name: value for name, value in form.values.items() if name not in _CREDENTIALS}
+    return PushedAuthorizationRequest(
+        AuthorizationParameters(values, form.resources), read_client_credentials(request, form)
+    )
 
 
 async def read_login_form(request: Request) -> LoginForm:

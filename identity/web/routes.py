@@ -15,6 +15,7 @@ from identity.web.health import Health
 from identity.web.introspection import IntrospectionEndpoint
 from identity.web.logout import LogoutEndpoint
 from identity.web.pages import STYLESHEET_PATH, Pages
+from identity.web.pushed import PushedAuthorizationEndpoint
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
 from identity.web.userinfo import UserInfoEndpoint
@@ -30,11 +31,12 @@ def endpoints(services: Services) -> Endpoints:
         Health(services),
     )
     base = issuer_path(services.settings.issuer)
-    userinfo = UserInfoEndpoint(services)
+    userinfo, pushed = UserInfoEndpoint(services), PushedAuthorizationEndpoint(services)
     return {
         **_pages(services, base),
         base + paths.USERINFO_PATH: {"GET": userinfo.userinfo, "POST": userinfo.userinfo},
         base + paths.TOKEN_PATH: {"POST": token.token},
+        base + paths.PUSHED_AUTHORIZATION_PATH: {"POST": pushed.push},
         base + paths.REVOCATION_PATH: {"POST": token.revoke},
         base + paths.INTROSPECTION_PATH: {"POST": introspection.introspect},
         base + paths.JWKS_PATH: {"GET": discovery.jwks},

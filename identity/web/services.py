@@ -12,6 +12,7 @@ from identity.keyring.live import LiveKeys
 from identity.oauth.authorization.consents import ConsentRecords
 from identity.oauth.authorization.decision import Authorization
 from identity.oauth.authorization.interactions import Interactions
+from identity.oauth.authorization.pushed import PushedAuthorization
 from identity.oauth.authorization.sign_in import SignIn
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import Audit, TokenPipeline
@@ -30,6 +31,7 @@ class Browsers:
     """What the pages use: how requests are answered, where they wait, who is logged in, how one logs in, and out."""
 
     authorization: Authorization
+    pushed: PushedAuthorization
     interactions: Interactions
     sessions: LoginSessions
     sign_in: SignIn

@@ -10,6 +10,8 @@ from browser import CALLBACK, Flow, agreed, answer_of, hidden_fields, sign_in, s
 from httpx2 import Response
 from issuer_in_process import ISSUER, Issuer
 
+from identity.administration.new_client import NewClient
+
 HEADERS = {
     "cache-control": "no-store",
     "x-frame-options": "DENY",
@@ -103,6 +105,25 @@ async def test_what_else_is_wrong_the_client_is_told(issuer: Issuer, wrong: dict
     answer = answer_of(await ask(issuer, **wrong))
     assert answer.pop("error_description").isascii()
     assert answer == {"error": code, "state": "st&te=1", "iss": ISSUER}
+
+
+async def test_a09_a_client_gets_its_answers_in_the_ways_that_it_registered(issuer: Issuer) -> None:
+    new = NewClient(
+        "posted",
+        ["authorization_code"],
+        ["openid"],
+        authentication_method="none",
+        redirect_uris=[CALLBACK],
+        response_modes=["form_post"],
+    )
+    await issuer.clients.create(new)
+    await issuer.settled()
+    for mode in (None, "query"):
+        refused = await ask(issuer, client_id="posted", scope="openid", response_mode=mode)
+        assert hidden_fields(refused)["error"] == "invalid_request"
+        assert "location" not in refused.headers
+    page = await to_login(issuer, Flow(), client_id="posted", scope="openid", response_mode="form_post")
+    assert "code" in hidden_fields(await agreed(issuer, await submit(issuer, page)))
 
 
 async def test_a07_a_repeated_parameter_is_refused_and_a_doubtful_state_not_repeated(issuer: Issuer) -> None:

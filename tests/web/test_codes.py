@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from browser import CALLBACK, CLIENT, Flow, redeem, sign_in
+from browser import CALLBACK, CLIENT, Flow, answer_of, redeem, sign_in
 from issuer_in_process import Issuer, granted, refusal
 
+from identity.administration.errors import AdministrationError
 from identity.administration.new_client import NewClient
 from identity.oauth.authorization.codes import MOST_WRONG_VERIFIERS
 
@@ -63,6 +64,40 @@ async def test_a25_a_code_is_over_after_a_few_wrong_verifiers(issuer: Issuer) ->
     for _ in range(MOST_WRONG_VERIFIERS):
         assert refusal(await redeem(issuer, flow, code, code_verifier=OTHER)) == REFUSED
     assert refusal(await redeem(issuer, flow, code)) == REFUSED
+
+
+async def test_a23_pkce_is_the_clients_choice_only_if_it_can_prove_who_it_is(issuer: Issuer) -> None:
+    """RFC 9700 section 2.1.1; a challenge is answered by whoever sent it, and a verifier without one is refused: somebody took
+    it away (CVE-2024-23647)."""
+    with pytest.raises(AdministrationError, match="must use PKCE"):
+        await issuer.clients.create(
+            NewClient(
+                "spa",
+                ["authorization_code"],
+                authentication_method="none",
+                redirect_uris=[CALLBACK],
+                requires_pkce=False,
+            )
+        )
+    new = NewClient("old", ["authorization_code"], ["openid"], redirect_uris=[CALLBACK], requires_pkce=False)
+    _, secret = await issuer.clients.create(new)
+    await issuer.settled()
+    assert secret is not None
+    flow, fields = Flow(), {"client_id": "old", "scope": "openid"}
+
+    async def redeemed(code: str, verifier: str | None) -> Any:
+        data = {"code": code, "redirect_uri": CALLBACK} | ({"code_verifier": verifier} if verifier else {})
+        return await issuer.token("authorization_code", ("old", secret), **data)
+
+    code = await code_for(issuer, flow, **fields, code_challenge=None, code_challenge_method=None)
+    assert refusal(await redeemed(code, flow.verifier)) == REFUSED
+    granted(await redeemed(code, None))
+    again = await issuer.http.get("/authorize", params=flow.parameters(**fields))
+    code = answer_of(again)["code"]
+    assert refusal(await redeemed(code, None)) == REFUSED
+    granted(await redeemed(code, flow.verifier))
+    half = await issuer.http.get("/authorize", params=flow.parameters(**fields, code_challenge=None))
+    assert answer_of(half)["error"] == "invalid_request"
 
 
 async def test_a22_another_client_does_not_redeem_a_code(issuer: Issuer) -> None:

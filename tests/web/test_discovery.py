@@ -32,6 +32,8 @@ _OWN = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "at_hash
 _PROFILE = {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture"}
 _MORE = {"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at", "address"}
 _REACH = {"email", "email_verified", "phone_number", "phone_number_verified"}
+_SIGNED = ["RS256", "PS256", "ES256", "EdDSA"]
+_METHODS = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 _CLAIMS = _OWN | _PROFILE | _MORE | _REACH
 
 
@@ -41,6 +43,7 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
     assert document == {
         "issuer": ISSUER,
         "authorization_endpoint": f"{ISSUER}/authorize",
+        "pushed_authorization_request_endpoint": f"{ISSUER}/par",
         "token_endpoint": f"{ISSUER}/token",
         "userinfo_endpoint": f"{ISSUER}/userinfo",
         "end_session_endpoint": f"{ISSUER}/logout",
@@ -64,11 +67,16 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "claims_supported": sorted(_CLAIMS),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
-        "request_parameter_supported": False,
+        "request_parameter_supported": True,
+        "request_object_signing_alg_values_supported": _SIGNED,
+        "require_signed_request_object": False,
+        "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
         "scopes_supported": ["address", "email", "openid", "orders:read", "orders:write", "phone", "profile", "roles"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
-        "revocation_endpoint_auth_methods_supported": ["none", "client_secret_basic", "client_secret_post"],
+        "token_endpoint_auth_methods_supported": _METHODS,
+        "token_endpoint_auth_signing_alg_values_supported": _SIGNED,
+        "revocation_endpoint_auth_methods_supported": _METHODS,
+        "revocation_endpoint_auth_signing_alg_values_supported": _SIGNED,
         "introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
     }
     for name in ("token_endpoint", "revocation_endpoint", "introspection_endpoint"):

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from identity.oauth.authorization.request import (
     AuthorizationParameters,
     AuthorizationRequest,
@@ -57,12 +59,12 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
     except OAuthError as error:
         raise UnanswerableRequestError(error) from None
     mode = _MODES.get(sent.get("response_mode") or ResponseMode.QUERY)
-    back = ReturnAddress(
-        redirect_uri, mode or ResponseMode.QUERY, None if "state" in sent.faulty else sent.get("state")
-    )
+    state = None if "state" in sent.faulty else sent.get("state")
+    back = ReturnAddress(redirect_uri, mode if _may_have(mode, client) else _usual(client), state)
     try:
         _sent_once(sent)
-        _known(mode)
+        _allowed(mode, client)
+        _as_registered(sent, client)
         _nothing_elsewhere(sent)
         _code(sent)
         _permitted(client)
@@ -72,7 +74,7 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
             back=back,
             named_redirect_uri=sent.get("redirect_uri"),
             asked=asked,
-            challenge=_challenge(sent),
+            challenge=_challenge(sent, client),
             prompts=_prompts(sent),
             max_age=_max_age(sent),
             nonce=sent.get("nonce"),
@@ -115,9 +117,25 @@ def _sent_once(sent: AuthorizationParameters) -> None:
 _MODES = {mode.value: mode for mode in ResponseMode}
 
 
-def _known(mode: ResponseMode | None) -> None:
-    if mode is None:
-        raise InvalidRequest("The response mode is not supported.")
+def _may_have(mode: ResponseMode | None, client: RegisteredClient) -> TypeGuard[ResponseMode]:
+    """Tells whether the client gets answers in this way: one that it registered, if it registered any (A09)."""
+    return mode is not None and (not client.response_modes or mode in client.response_modes)
+
+
+def _usual(client: RegisteredClient) -> ResponseMode:
+    return ResponseMode.QUERY if _may_have(ResponseMode.QUERY, client) else ResponseMode.FORM_POST
+
+
+def _allowed(mode: ResponseMode | None, client: RegisteredClient) -> None:
+    if not _may_have(mode, client):
+        raise InvalidRequest("The response mode is not supported, or not one of this client.")
+
+
+def _as_registered(sent: AuthorizationParameters, client: RegisteredClient) -> None:
+    if client.requires_pushed_requests and not sent.is_pushed:
+        raise InvalidRequest("The client must push its requests (RFC 9126).")
+    if client.requires_signed_requests and not sent.is_signed:
+        raise InvalidRequest("The client must sign its requests (RFC 9101).")
 
 
 def _nothing_elsewhere(sent: AuthorizationParameters) -> None:
@@ -139,8 +157,10 @@ def _permitted(client: RegisteredClient) -> None:
         raise UnauthorizedClient("The client may not use this grant type.")
 
 
-def _challenge(sent: AuthorizationParameters) -> str:
+def _challenge(sent: AuthorizationParameters, client: RegisteredClient) -> str | None:
     challenge, method = sent.get("code_challenge"), sent.get("code_challenge_method")
+    if challenge is None and method is None and not client.requires_pkce:
+        return None
     if challenge is None:
         raise InvalidRequest("The parameter code_challenge is missing.")
     if method != S256:  # Absent, it would mean `plain` (RFC 7636 section 4.3).

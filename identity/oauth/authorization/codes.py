@@ -19,7 +19,7 @@ class CodeGrant:
 
     family: Family
     redirect_uri: str | None
-    challenge: str
+    challenge: str | None
     nonce: str | None
 
 

@@ -13,11 +13,14 @@ from identity.oauth.scopes import Granted
 @dataclass(frozen=True, slots=True)
 class AuthorizationParameters:
     """The parameters as they were sent, unverified; those that were empty are absent. `faulty` are the names that were sent
-    more than once, or with a NUL character (RFC 6749 section 3.1; A07)."""
+    more than once, or with a NUL character (RFC 6749 section 3.1; A07). `is_pushed`, `is_signed`: the client, and nobody on
+    the way, said so."""
 
     values: Mapping[str, str]
     resources: tuple[str, ...] = ()
     faulty: frozenset[str] = frozenset()
+    is_pushed: bool = False
+    is_signed: bool = False
 
     def get(self, name: str) -> str | None:
         """Returns the value of a parameter, or None."""
@@ -63,7 +66,7 @@ class AuthorizationRequest:
     named_redirect_uri: str | None
     asked: tuple[str, ...]
     granted: Granted
-    challenge: str
+    challenge: str | None
     nonce: str | None
     prompts: frozenset[Prompt]
     max_age: int | None

@@ -43,8 +43,10 @@ class AuthorizationCodeGrant:
         request = asked.request
         if request.code is None:
             raise InvalidRequest("The parameter code is required.")
-        if request.code_verifier is None or not is_verifier(request.code_verifier):
-            raise InvalidRequest("The parameter code_verifier is missing or malformed.")
+        if request.code_verifier is not None and not is_verifier(request.code_verifier):
+            raise InvalidRequest("The parameter code_verifier is malformed.")
+        if request.code_verifier is None and asked.client.requires_pkce:
+            raise InvalidRequest("The parameter code_verifier is required.")
         grant = await self.codes.read(request.code)
         if grant is None:
             raise _refused("unknown")
@@ -52,7 +54,7 @@ class AuthorizationCodeGrant:
             raise _refused("issued to another client", grant.family)
         if grant.redirect_uri != request.redirect_uri:
             raise _refused("another redirect URI", grant.family)
-        if not answers(request.code_verifier, grant.challenge):
+        if not _proves(request.code_verifier, grant.challenge):
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
         require_alive(grant.family, await self.follower.knowing(grant.family.revision), _refused)
@@ -73,6 +75,14 @@ class AuthorizationCodeGrant:
         standing = prepared.standing
         access = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
         return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
+
+
+def _proves(verifier: str | None, challenge: str | None) -> bool:
+    """Tells whether the verifier answers the challenge. One without the other is wrong: whoever sends a verifier had asked with
+    a challenge, and somebody took it away (A23; CVE-2024-23647)."""
+    if verifier is None or challenge is None:
+        return verifier is challenge
+    return answers(verifier, challenge)
 
 
 def _refused(detail: str, family: Family | None = None) -> InvalidGrant:
