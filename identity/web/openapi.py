@@ -37,6 +37,16 @@ _INTROSPECTION_PARAMETERS = {
     "client_id": "the name of the resource, with client_secret",
     "client_secret": "of the resource; or HTTP Basic",
 }
+_PUSHED_PARAMETERS = {
+    "client_id": "who asks; with what proves it, as at the token endpoint",
+    "response_type": "code; this and all the rest as at the authorization endpoint",
+    "request": "all of it as a signed request object (RFC 9101)",
+}
+_REFERENCE: dict[str, Any] = {
+    "type": "object",
+    "required": ["request_uri", "expires_in"],
+    "properties": {"request_uri": {"type": "string"}, "expires_in": {"type": "integer"}},
+}
 _ERROR: dict[str, Any] = {
     "description": "The error of RFC 6749 section 5.2.",
     "content": {
@@ -87,6 +97,11 @@ def _paths(base: str) -> dict[str, Any]:
     return {
         base + paths.TOKEN_PATH: {
             "post": _form("Get tokens", _TOKEN_PARAMETERS, ["grant_type"], {"200": _json("The tokens.", _TOKENS)})
+        },
+        base + paths.PUSHED_AUTHORIZATION_PATH: {
+            "post": _form(
+                "Push an authorization request", _PUSHED_PARAMETERS, [], {"201": _json("Its reference.", _REFERENCE)}
+            )
         },
         base + paths.REVOCATION_PATH: {
             "post": _form("Log out", _REVOCATION_PARAMETERS, ["token"], {"200": {"description": "Ended, or unknown."}})
