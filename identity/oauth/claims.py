@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from identity.verifier.profile import OFFLINE_SCOPE
+
 CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
     "profile": (
         "name",
@@ -26,13 +28,16 @@ CLAIMS_OF: Mapping[str, tuple[str, ...]] = {
     "phone": ("phone_number", "phone_number_verified"),
 }
 
+SCOPE_OF: Mapping[str, str] = {name: scope for scope, names in CLAIMS_OF.items() for name in names}
+
 OPENID_SCOPE = "openid"
-OPENID_SCOPES = frozenset({OPENID_SCOPE, *CLAIMS_OF})
+OPENID_SCOPES = frozenset({OPENID_SCOPE, OFFLINE_SCOPE, *CLAIMS_OF})
 
 
-def claims_for(scopes: Iterable[str], known: Mapping[str, object]) -> dict[str, object]:
-    """Returns what is known of a person and asked for by these scopes."""
-    return {name: known[name] for scope in scopes for name in CLAIMS_OF.get(scope, ()) if name in known}
+def claims_for(scopes: Iterable[str], known: Mapping[str, object], single: Iterable[str] = ()) -> dict[str, object]:
+    """Returns what is known of a person and asked for by these scopes, or by name."""
+    names = (*(name for scope in scopes for name in CLAIMS_OF.get(scope, ())), *single)
+    return {name: known[name] for name in names if name in known}
 
 
 DESCRIPTIONS: Mapping[str, str] = {
@@ -42,5 +47,6 @@ DESCRIPTIONS: Mapping[str, str] = {
     "address": "See your postal address",
     "phone": "See your telephone number",
     "roles": "See which roles you have",
+    OFFLINE_SCOPE: "Go on when you are away, until you take that back",
 }
 """What people are told that a client asks for; a scope of a resource is its own description."""

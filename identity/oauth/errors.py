@@ -11,6 +11,7 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── AccessDenied              the person said no, or may not have what is asked   RFC 6749 section 4.1.2.1
     ├── LoginRequired             somebody would have to log in, and prompt=none      OpenID Connect Core section 3.1.2.6
     ├── ConsentRequired           somebody would have to agree, and prompt=none       OpenID Connect Core section 3.1.2.6
+    ├── UnmetAuthenticationRequirements  a login of another kind, and that is essential  OpenID Connect Core section 5.5.1.1
     ├── RequestNotSupported       a request object by value                           OpenID Connect Core section 3.1.2.6
     ├── RequestUriNotSupported    a request object by reference                       OpenID Connect Core section 3.1.2.6
     ├── InvalidRequestObject      a request object that proves nothing                RFC 9101 section 7
@@ -100,6 +101,13 @@ class ConsentRequired(OAuthError):
     """Somebody has to agree, and the client said that nobody must be asked."""
 
     code = "consent_required"
+
+
+class UnmetAuthenticationRequirements(OAuthError):
+    """The client says that only logins of certain kinds will do, and this is none (OpenID Connect Core Unmet Authentication
+    Requirements 1.0)."""
+
+    code = "unmet_authentication_requirements"
 
 
 class RequestNotSupported(OAuthError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from identity.oauth.claims import OPENID_SCOPE, OPENID_SCOPES
 from identity.oauth.errors import InvalidScope, InvalidTarget
 from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Resources
+from identity.verifier.profile import OFFLINE_SCOPE
 
 _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}")
 """RFC 6749 section 3.3: any visible ASCII character but the quote and the backslash."""
@@ -33,6 +34,10 @@ class Granted:
 
     resource: ProtectedResource
     scopes: tuple[str, ...]
+
+    def without_offline(self, asked: tuple[str, ...]) -> Granted:
+        """Leaves `offline_access` out: nobody was asked at a browser, so there is no login to outlive."""
+        return replace(self, scopes=_unless_empty(tuple(each for each in self.scopes if each != OFFLINE_SCOPE), asked))
 
 
 def grant(asked: tuple[str, ...], targets: tuple[str, ...], client: RegisteredClient, all_: Resources) -> Granted:

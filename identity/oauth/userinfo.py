@@ -9,7 +9,7 @@ from identity.oauth.claims import OPENID_SCOPE, claims_for
 from identity.oauth.errors import InsufficientScope, InvalidToken
 from identity.oauth.live_tokens import LiveTokens
 from identity.oauth.registry import Registry
-from identity.verifier.profile import ACCESS_TOKEN_TYPE, LEGACY_TOKEN_TYPE
+from identity.verifier.profile import ACCESS_TOKEN_TYPE, LEGACY_TOKEN_TYPE, USERINFO_CLAIM
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +31,5 @@ class UserInfo:
         person = await self.registry.person(claims["sub"])
         if person is None or not person.is_enabled:
             raise InvalidToken("The access token is invalid, expired or revoked.", detail="disabled")
-        return {**claims_for(scopes, person.claims), "sub": person.subject}
+        single = claims.get(USERINFO_CLAIM, ())
+        return {**claims_for(scopes, person.claims, single), "sub": person.subject}

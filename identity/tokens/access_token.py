@@ -32,6 +32,8 @@ class AccessTokenGrant:
     authentication_methods: tuple[str, ...] = ()
     roles: tuple[str, ...] | None = None
     session_id: str = ""
+    acr: str = ""
+    userinfo_claims: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,10 @@ class AccessTokenMint:
             claims[profile.SESSION_CLAIM] = grant.session_id
         if grant.auth_time is not None:
             claims["auth_time"] = grant.auth_time
+            claims["acr"] = grant.acr
             claims["amr"] = grant.authentication_methods
+        if grant.userinfo_claims:
+            claims[profile.USERINFO_CLAIM] = grant.userinfo_claims
         if grant.roles is not None:
             claims["roles"] = grant.roles
         return claims

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from identity.keyring.signers import Signer, base64url
 from identity.verifier import profile
@@ -14,14 +15,17 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 @dataclass(frozen=True, slots=True)
 class IdTokenGrant:
-    """Everything an ID token is minted from. `auth_time` is Unix seconds; `nonce` goes into the first one only."""
+    """Everything an ID token is minted from. `auth_time` is Unix seconds; `nonce` goes into the first one only. `claims`
+    are those that were asked for by name; none of them says what the token itself says."""
 
     subject: str
     client_id: str
     auth_time: int
     authentication_methods: tuple[str, ...]
+    acr: str
     session_id: str = ""
     nonce: str | None = None
+    claims: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +39,14 @@ class IdTokenMint:
         """Returns a signed token issued at `now` (Unix seconds). Its audience is the client, so no service accepts it, and its
         `at_hash` says which access token it came with."""
         claims: dict[str, object] = {
+            **grant.claims,
             "iss": self.issuer,
             "sub": grant.subject,
             "aud": grant.client_id,
             "iat": now,
             "exp": now + self.lifetime,
             "auth_time": grant.auth_time,
+            "acr": grant.acr,
             "amr": grant.authentication_methods,
             "at_hash": at_hash(access_token),
         }

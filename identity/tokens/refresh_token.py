@@ -18,6 +18,7 @@ from typing import Protocol
 from identity.feed.rules import Head
 from identity.keyring.signers import RefreshAuthenticator
 from identity.tokens.issued import Holder
+from identity.verifier.profile import OFFLINE_SCOPE
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{4})([A-Za-z0-9_-]{22})\.(0|[1-9][0-9]{0,9})\.([A-Za-z0-9_-]{22})", re.ASCII)
 """Key id and random part together are the family."""
@@ -62,7 +63,8 @@ class Family:
     """What a login was granted; none of it changes while the family lives. Times are Unix seconds.
 
     `revision` is the feed head seen before the login's checks: a rule about the person or client that is newer ends the
-    family without anyone having to find it. `session_id` is the login session at a browser that it came of, if it did.
+    family without anyone having to find it. `session_id` is the login session at a browser that it came of, if it did. The
+    claims are those that the client asked for by name.
     """
 
     family: str
@@ -75,6 +77,13 @@ class Family:
     revision: int
     expires_at: int
     session_id: str = ""
+    userinfo_claims: tuple[str, ...] = ()
+    id_token_claims: tuple[str, ...] = ()
+
+    @property
+    def login(self) -> str:
+        """The login session with which it ends; empty if it outlives that, or never had one."""
+        return "" if OFFLINE_SCOPE in self.scopes else self.session_id
 
 
 class Step(StrEnum):

@@ -37,6 +37,11 @@ REVISION_CLAIM: Final = "rev"
 
 GRANT_CLAIM: Final = "grant_id"
 SESSION_CLAIM: Final = "sid"
+OFFLINE_SCOPE: Final = "offline_access"
+"""The session goes on after the person signed out at the browser (OpenID Connect Core section 11)."""
+
+USERINFO_CLAIM: Final = "userinfo_claims"
+"""What UserInfo tells by this token beside what its scopes tell: names, for the issuer alone."""
 
 MAX_ACCESS_TOKEN_LIFETIME: Final = 15 * 60
 """Seconds; longer tokens are neither issued nor accepted."""

@@ -28,7 +28,7 @@ async def test_both_metadata_documents_are_the_same_and_cacheable(issuer: Issuer
     assert first.content == second.content
 
 
-_OWN = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "amr", "at_hash", "sid"}
+_OWN = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "at_hash", "sid"}
 _PROFILE = {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture"}
 _MORE = {"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at", "address"}
 _REACH = {"email", "email_verified", "phone_number", "phone_number_verified"}
@@ -66,13 +66,24 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "id_token_signing_alg_values_supported": ["RS256"],
         "claims_supported": sorted(_CLAIMS),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
-        "claims_parameter_supported": False,
+        "claims_parameter_supported": True,
+        "acr_values_supported": ["urn:identity:acr:1fa"],
         "request_parameter_supported": True,
         "request_object_signing_alg_values_supported": _SIGNED,
         "require_signed_request_object": False,
         "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
-        "scopes_supported": ["address", "email", "openid", "orders:read", "orders:write", "phone", "profile", "roles"],
+        "scopes_supported": [
+            "address",
+            "email",
+            "offline_access",
+            "openid",
+            "orders:read",
+            "orders:write",
+            "phone",
+            "profile",
+            "roles",
+        ],
         "token_endpoint_auth_methods_supported": _METHODS,
         "token_endpoint_auth_signing_alg_values_supported": _SIGNED,
         "revocation_endpoint_auth_methods_supported": _METHODS,

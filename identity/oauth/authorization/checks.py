@@ -16,6 +16,7 @@ from identity.oauth.authorization.request import (
     ResponseMode,
     ReturnAddress,
 )
+from identity.oauth.authorization.requested_claims import read_requested_claims
 from identity.oauth.errors import (
     InvalidRequest,
     OAuthError,
@@ -79,6 +80,7 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
             max_age=_max_age(sent),
             nonce=sent.get("nonce"),
             login_hint=sent.get("login_hint") or "",
+            claims=read_requested_claims(sent.get("claims")).within(client.scopes),
             id_token_hint=sent.get("id_token_hint") or "",
             granted=grant(asked, sent.resources, client, await registry.resources()),
         )

@@ -9,10 +9,17 @@ from identity.accounts.sessions import LoginSession
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
 from identity.keyring.live import LiveKeys
+from identity.oauth.assurance import acr_of
 from identity.oauth.authorization.checks import RefusedRequestError, check
 from identity.oauth.authorization.codes import CodeGrant, Codes
 from identity.oauth.authorization.request import AuthorizationParameters, AuthorizationRequest, Prompt, ReturnAddress
-from identity.oauth.errors import AccessDenied, ConsentRequired, LoginRequired, OAuthError
+from identity.oauth.errors import (
+    AccessDenied,
+    ConsentRequired,
+    LoginRequired,
+    OAuthError,
+    UnmetAuthenticationRequirements,
+)
 from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.registry import Person, Registry
 from identity.oauth.scopes import cut_by_roles
@@ -36,7 +43,7 @@ class AskToLogIn:
 
 @dataclass(frozen=True, slots=True)
 class AskToConsent:
-    """The person has to say whether the client may have these scopes."""
+    """The person has to say whether the client may have what these scopes stand for."""
 
     request: AuthorizationRequest
     person: Person
@@ -78,6 +85,7 @@ class Authorization:
                 return _ask_to_log_in(request)
             if not self._is_meant(request, session):
                 raise RefusedRequestError(LoginRequired("Another person logged in than the hint names."), request.back)
+            _require_assurance(request, session)
             scopes = _cut(request, person)
             if not has_agreed and _needs_consent(request, person, scopes):
                 return _ask_to_consent(request, person, scopes)
@@ -112,6 +120,8 @@ class Authorization:
             revision=revision,
             expires_at=int(time.time()) + self.session_lifetime,
             session_id=session.session_id,
+            userinfo_claims=request.claims.userinfo,
+            id_token_claims=request.claims.id_token,
         )
         grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce)
         return self._answer(request.back, {"code": await self.codes.issue(grant)})
@@ -122,6 +132,8 @@ class Authorization:
         return request.max_age is not None and time.time() - session.auth_time > request.max_age
 
     def _is_meant(self, request: AuthorizationRequest, session: LoginSession) -> bool:
+        if request.claims.subject not in ("", session.subject):
+            return False
         hint = self.hints.read(request.id_token_hint) if request.id_token_hint else None
         return not request.id_token_hint or (hint is not None and hint.subject == session.subject)
 
@@ -138,14 +150,22 @@ def _cut(request: AuthorizationRequest, person: Person) -> tuple[str, ...]:
         raise RefusedRequestError(error, request.back) from None
 
 
+def _require_assurance(request: AuthorizationRequest, session: LoginSession) -> None:
+    if request.claims.acr and acr_of(session.authentication_methods) not in request.claims.acr:
+        error = UnmetAuthenticationRequirements("Nobody can log in here in the way that is asked for.")
+        raise RefusedRequestError(error, request.back)
+
+
 def _needs_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> bool:
-    return Prompt.CONSENT in request.prompts or not set(scopes) <= person.allows(request.client)
+    wanted = request.claims.scopes.union(scopes)
+    return Prompt.CONSENT in request.prompts or not wanted <= person.allows(request.client)
 
 
 def _ask_to_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> AskToConsent:
     if Prompt.NONE in request.prompts:
         raise RefusedRequestError(ConsentRequired("The person has to agree."), request.back)
-    return AskToConsent(request, person, scopes)
+    single = sorted(request.claims.scopes.difference(scopes))
+    return AskToConsent(request, person, (*scopes, *single))
 
 
 def _ask_to_log_in(request: AuthorizationRequest) -> AskToLogIn:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from identity.oauth.authorization.requested_claims import RequestedClaims
 from identity.oauth.registry import RegisteredClient
 from identity.oauth.scopes import Granted
 
@@ -71,4 +72,5 @@ class AuthorizationRequest:
     prompts: frozenset[Prompt]
     max_age: int | None
     login_hint: str
+    claims: RequestedClaims
     id_token_hint: str = field(default="", repr=False)

@@ -57,8 +57,12 @@ class AuthorizationCodeGrant:
         if not _proves(request.code_verifier, grant.challenge):
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
-        require_alive(grant.family, await self.follower.knowing(grant.family.revision), _refused)
-        standing = await standing_of(grant.family, asked.client, self.registry, _refused)
+        family, login = (
+            grant.family,
+            grant.family.session_id,
+        )  # Whatever is to outlive it, it is there when that begins.
+        require_alive(family, login, await self.follower.knowing(family.revision), _refused)
+        standing = await standing_of(family, login, asked.client, self.registry, _refused)
         scopes = tuple(scope for scope in grant.family.scopes if scope in standing.allowed)
         return Prepared(grant, cut_by_roles(scopes, (), standing.person), standing)
 
@@ -73,8 +77,11 @@ class AuthorizationCodeGrant:
             raise _refused(redemption, family)
         token = write_token(self.keys.now.authenticator, Generation(family.family, 0)) if is_lasting else None
         standing = prepared.standing
-        access = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
-        return Authorization(access, token, signer, identity_of(family, prepared.scopes, prepared.grant.nonce))
+        told = standing.cut(family)
+        access = access_of(told, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
+        return Authorization(
+            access, token, signer, identity_of(told, prepared.scopes, standing.person, prepared.grant.nonce)
+        )
 
 
 def _proves(verifier: str | None, challenge: str | None) -> bool:

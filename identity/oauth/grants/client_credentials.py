@@ -23,7 +23,9 @@ class ClientCredentialsGrant:
         """Checks what the client asks for; a public client has not proved who it is."""
         if asked.client.is_public:
             raise UnauthorizedClient("A public client cannot use this grant type.")
-        return grant(asked.request.scopes, asked.request.resources, asked.client, await self.registry.resources())
+        request = asked.request
+        granted = grant(request.scopes, request.resources, asked.client, await self.registry.resources())
+        return granted.without_offline(request.scopes)
 
     async def carry_out(self, asked: Asked, prepared: Granted) -> Authorization:
         """Changes nothing: the client is authenticated, and there is no session."""

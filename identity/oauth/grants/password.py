@@ -31,7 +31,8 @@ class PasswordGrant:
         request = asked.request
         if request.username is None or request.password is None:
             raise InvalidRequest("The parameters username and password are required.")
-        return grant(request.scopes, request.resources, asked.client, await self.registry.resources())
+        granted = grant(request.scopes, request.resources, asked.client, await self.registry.resources())
+        return granted.without_offline(request.scopes)
 
     async def carry_out(self, asked: Asked, prepared: Granted) -> Authorization:
         """Authenticates the person, cuts the scopes by their roles, and stores the family."""
@@ -44,7 +45,7 @@ class PasswordGrant:
             await self.families.begin(family, signer.kid)
             token = write_token(self.keys.now.authenticator, Generation(family.family, 0))
         access = access_of(family, scopes, prepared.resource.token_type, person, asked.revision)
-        return Authorization(access, token, signer, identity_of(family, scopes))
+        return Authorization(access, token, signer, identity_of(family, scopes, person))
 
     def _family(self, asked: Asked, granted: Granted, scopes: tuple[str, ...], subject: str) -> Family:
         now = int(time.time())

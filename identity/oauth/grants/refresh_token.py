@@ -50,9 +50,9 @@ class RefreshTokenGrant:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
             raise _refused("issued to another client", family)
-        require_alive(family, await self.follower.knowing(family.revision), _refused)
+        require_alive(family, family.login, await self.follower.knowing(family.revision), _refused)
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)
-        standing = await standing_of(family, asked.client, self.registry, _refused)
+        standing = await standing_of(family, family.login, asked.client, self.registry, _refused)
         permitted = tuple(scope for scope in scopes if scope in standing.allowed)
         return Prepared(generation, family, cut_by_roles(permitted, asked.request.scopes, standing.person), standing)
 
@@ -69,19 +69,20 @@ class RefreshTokenGrant:
             raise _refused(step, prepared.family)
         number = prepared.generation.number + (1 if rotates else 0)
         successor = Generation(prepared.family.family, number)
-        family, standing = prepared.family, prepared.standing
+        standing = prepared.standing
+        family = standing.cut(prepared.family)
         grant = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
         token = write_token(self.keys.now.authenticator, successor)
-        return Authorization(grant, token, signer, identity_of(prepared.family, prepared.scopes))
+        return Authorization(grant, token, signer, identity_of(family, prepared.scopes, standing.person))
 
     async def _step(self, prepared: Prepared, rotates: bool, kid: str) -> Step:
         """Takes the step if nothing ended that this server does not know of: an operator may have been told that a person's
         sessions are over, while it is a moment behind (I2). Then it hears of that first."""
         picture = self.follower.require_fresh()
-        require_alive(prepared.family, picture, _refused)
+        require_alive(prepared.family, prepared.family.login, picture, _refused)
         step = await self.families.step(prepared.generation, rotates, kid, under=picture.head)
         if step is Step.BEHIND:
-            require_alive(prepared.family, await self.follower.up_to_date(), _refused)
+            require_alive(prepared.family, prepared.family.login, await self.follower.up_to_date(), _refused)
             step = await self.families.step(prepared.generation, rotates, kid)
         return step
 

@@ -10,7 +10,8 @@ from typing import Any
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent
-from identity.oauth.claims import OPENID_SCOPE
+from identity.oauth.assurance import acr_of
+from identity.oauth.claims import OPENID_SCOPE, claims_for
 from identity.oauth.presented_token import PresentedToken
 from identity.oauth.registry import Person
 from identity.oauth.scopes import ROLES_SCOPE
@@ -75,11 +76,15 @@ def access_of(
         auth_time=family.auth_time,
         authentication_methods=family.authentication_methods,
         roles=person.roles if ROLES_SCOPE in scopes else None,
-        session_id=family.session_id,
+        session_id=family.login,
+        acr=acr_of(family.authentication_methods),
+        userinfo_claims=family.userinfo_claims,
     )
 
 
-def identity_of(family: Family, scopes: tuple[str, ...], nonce: str | None = None) -> IdTokenGrant | None:
+def identity_of(
+    family: Family, scopes: tuple[str, ...], person: Person, nonce: str | None = None
+) -> IdTokenGrant | None:
     """Returns what an ID token of this family says, if the scopes ask for one (OpenID Connect Core section 3.1.3.3)."""
     if OPENID_SCOPE not in scopes:
         return None
@@ -88,6 +93,8 @@ def identity_of(family: Family, scopes: tuple[str, ...], nonce: str | None = Non
         client_id=family.client_id,
         auth_time=family.auth_time,
         authentication_methods=family.authentication_methods,
+        acr=acr_of(family.authentication_methods),
         session_id=family.session_id,
         nonce=nonce,
+        claims=claims_for((), person.claims, family.id_token_claims),
     )

@@ -4,12 +4,14 @@ what the client may have."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from identity.feed.picture import Picture
+from identity.oauth.claims import SCOPE_OF
 from identity.oauth.errors import InvalidGrant
 from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Registry
 from identity.tokens.refresh_token import Family
+from identity.verifier.profile import OFFLINE_SCOPE
 
 Refuse = Callable[[str, Family], InvalidGrant]
 """Makes the refusal of one grant, from what only the log may know of the reason."""
@@ -23,19 +25,30 @@ class Standing:
     resource: ProtectedResource
     allowed: frozenset[str]
 
+    def cut(self, family: Family) -> Family:
+        """Returns the family with those of the claims asked for by name that the client may still know."""
+        return replace(
+            family,
+            userinfo_claims=tuple(name for name in family.userinfo_claims if SCOPE_OF[name] in self.allowed),
+            id_token_claims=tuple(name for name in family.id_token_claims if SCOPE_OF[name] in self.allowed),
+        )
 
-def require_alive(family: Family, picture: Picture, refuse: Refuse) -> None:
-    """Raises the refusal of a family that a rule ended, as far as the picture tells."""
-    if picture.has_ended(family.family, family.subject, family.client_id, family.revision, family.session_id):
+
+def require_alive(family: Family, login: str, picture: Picture, refuse: Refuse) -> None:
+    """Raises the refusal of a family that a rule ended, as far as the picture tells. `login` is the login session that must be
+    there still; empty if none must."""
+    if picture.has_ended(family.family, family.subject, family.client_id, family.revision, login):
         raise refuse("ended", family)
 
 
-async def standing_of(family: Family, client: RegisteredClient, registry: Registry, refuse: Refuse) -> Standing:
+async def standing_of(
+    family: Family, login: str, client: RegisteredClient, registry: Registry, refuse: Refuse
+) -> Standing:
     """Returns what the family has now, or raises its refusal: nothing that it rests on may be gone (A48)."""
     person = await registry.person(family.subject)
     if person is None or not person.is_enabled:
         raise refuse("disabled", family)
-    if family.session_id and await registry.is_logged_out(family.session_id):
+    if login and await registry.is_logged_out(login):
         raise refuse("logged out", family)
     resource = (await registry.resources()).by_identifier.get(family.audience)
     if resource is None:
@@ -43,6 +56,8 @@ async def standing_of(family: Family, client: RegisteredClient, registry: Regist
     allowed = _allowed(client, family, person)
     if allowed is None:
         raise refuse("consent withdrawn", family)
+    if OFFLINE_SCOPE in family.scopes and OFFLINE_SCOPE not in allowed:
+        raise refuse("offline access withdrawn", family)  # CVE-2025-12110
     return Standing(person, resource, allowed)
 
 

@@ -37,7 +37,7 @@ class RedisCodes:
     async def issue(self, grant: CodeGrant) -> str:
         """Returns a new code."""
         secret = secrets.token_urlsafe(_SECRET_BYTES)
-        packed = json.dumps(asdict(grant), separators=(",", ":"), ensure_ascii=False)
+        packed = json.dumps(_written(grant), separators=(",", ":"), ensure_ascii=False)
         record = f"N 0  {_digest(secret)} {packed}"
         await self._connection.execute("SET", code_key(grant.family.family), record, "PX", self._lifetime)
         return f"{grant.family.family}.{secret}"
@@ -78,9 +78,19 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def _written(grant: CodeGrant) -> dict[str, Any]:
+    """What a server of the version before does not know is left out where it says nothing: it could not read the rest."""
+    written = asdict(grant)
+    for name in ("userinfo_claims", "id_token_claims"):
+        if not written["family"][name]:
+            del written["family"][name]
+    return written
+
+
 def _unpack(packed: str) -> CodeGrant:
     found = json.loads(packed)
     family = found.pop("family")
-    for name in ("scopes", "authentication_methods"):
-        family[name] = tuple(family[name])
+    for name, value in family.items():
+        if isinstance(value, list):
+            family[name] = tuple(value)
     return CodeGrant(family=Family(**family), **found)

@@ -25,6 +25,11 @@ _LOOKED_AT = 500
 
 
 _REPLAYED = "R"
+_ALWAYS = 7
+"""What every record says of a grant, in the order of the first version; later ones added to the end."""
+
+_SAYING_NOTHING = ("", None, ((), ()))
+"""What a record means that ends before the session, the key it is bound to, the claims."""
 
 
 class RedisFamilies:
@@ -144,8 +149,12 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
         family.auth_time,
         " ".join(family.authentication_methods),
         family.revision,
-        *([family.session_id] if family.session_id else ()),
+        family.session_id,
+        None,
+        [family.userinfo_claims, family.id_token_claims] if family.userinfo_claims or family.id_token_claims else None,
     ]
+    while len(grant) > _ALWAYS and not grant[-1]:  # What says nothing is not written: there are a million families.
+        del grant[-1]
     packed = json.dumps(grant, separators=(",", ":"), ensure_ascii=False)
     return f"0 {now_ms} {now_ms} A {family.expires_at} {kid[:_KID_CHARACTERS]} {packed}"
 
@@ -154,6 +163,7 @@ def _unpack(family: str, record: str) -> Family:
     *_, ends, _, grant = _fields(record)
     # Earlier versions wrote less, and later ones may write more.
     subject, client_id, scopes, audience, auth_time, methods, revision, *more = json.loads(grant)
+    session_id, _, single = (*more, *_SAYING_NOTHING[len(more) :])[:3]
     return Family(
         family=family,
         subject=subject,
@@ -164,7 +174,9 @@ def _unpack(family: str, record: str) -> Family:
         authentication_methods=tuple(methods.split()),
         revision=revision,
         expires_at=int(ends),
-        session_id=more[0] if more else "",
+        session_id=session_id,
+        userinfo_claims=tuple(single[0]),
+        id_token_claims=tuple(single[1]),
     )
 
 

@@ -70,7 +70,7 @@ ROWS: dict[str, dict[str, object]] = {
         "post_logout_redirect_uris": ["https://app.example/"],
         "is_trusted": True,
         "authentication_method": "private_key_jwt",
-        "jwks": [{"kty": "EC", "kid": "k"}],
+        "jwks": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}],
         "jwks_uri": "",
         "certificate_subject": "CN=web",
         "accepts_token_endpoint_audience": True,
