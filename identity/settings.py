@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
+from identity.outbound.reach import read_networks
 from identity.store.redis.address import Kind, RedisAddress
 from identity.verifier import profile
 
@@ -100,6 +101,10 @@ class Settings(BaseModel):
     feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
     trusted_proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For counts; comma separated.")
 
+    outbound_allow: tuple[str, ...] = Field(
+        (), description="Private networks in which addresses that clients registered may be; comma separated."
+    )
+
     bootstrap_admin_username: str | None = Field(None, description="First administrator, made while there is nobody.")
     bootstrap_admin_password: SecretStr | None = Field(
         None, description="Their password; remove it after the first start."
@@ -113,7 +118,7 @@ class Settings(BaseModel):
         0, le=60, description="Seconds a server told to stop still answers everybody, its readiness red."
     )
 
-    @field_validator("trusted_proxies", mode="before")
+    @field_validator("trusted_proxies", "outbound_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -123,6 +128,12 @@ class Settings(BaseModel):
     def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for part in value:
             ipaddress.ip_network(part, strict=False)
+        return value
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_private_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        read_networks(value)
         return value
 
     @field_validator("issuer")

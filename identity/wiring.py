@@ -40,6 +40,8 @@ from identity.oauth.presented_token import TokenReader
 from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
+from identity.outbound.client import Outbound
+from identity.outbound.reach import Reach, read_networks
 from identity.settings import Settings
 from identity.store.noting import Notes
 from identity.store.redis.clock import RedisClock
@@ -122,6 +124,7 @@ class Parts:
     uses: ApiKeyUses
     clocks: Clocks
     issued: RedisIssueCounts
+    outbound: Outbound
     stop: Stop
 
     @classmethod
@@ -146,6 +149,7 @@ class Parts:
             uses=ApiKeyUses(stores.database),
             clocks=Clocks(clocks_of(stores)),
             issued=RedisIssueCounts(stores.redis),
+            outbound=Outbound(Reach(read_networks(settings.outbound_allow), loopback=settings.mode == "dev")),
             stop=Stop(settings.stop_delay),
         )
 

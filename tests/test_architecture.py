@@ -42,7 +42,8 @@ OURS: dict[str, set[str]] = {
         "identity.tokens",
         "identity.verifier.profile",
     },
-    "identity.settings": {"identity.store.redis.address", "identity.verifier.profile"},
+    "identity.outbound": set(),
+    "identity.settings": {"identity.outbound.reach", "identity.store.redis.address", "identity.verifier.profile"},
     "identity.installed_keys": {
         "identity.administration.keys",
         "identity.feed",
@@ -86,6 +87,7 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "uvicorn": ("identity.cli", "resource_example"),
     "typer": ("identity.cli",),
     "rich": ("identity.cli",),
+    "httpx2": ("identity.outbound", "identity.verifier"),
     "argon2": ("identity.accounts.passwords",),
     "pydantic": ("identity.settings", "resource_example"),
     "pytest": ("identity.testing.plugin",),

@@ -271,7 +271,7 @@ def test_no_value_of_any_setting_is_shown_when_refused_or_ends_in_anything_but_a
     except ConfigurationError as refusal:
         found = refusal.problems
     assert all(problem.startswith("IDENTITY_") for problem in found)
-    assert field == "trusted_proxies" or not [problem for problem in found if SECRET in problem]
+    assert field in ("trusted_proxies", "outbound_allow") or not [problem for problem in found if SECRET in problem]
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -282,3 +282,11 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_only_private_networks_can_be_opened_for_addresses_of_clients() -> None:
+    """A15"""
+    settings = load_settings({**GOOD, "IDENTITY_OUTBOUND_ALLOW": "10.0.0.0/8, fd00::/8"})
+    assert settings.outbound_allow == ("10.0.0.0/8", "fd00::/8")
+    with pytest.raises(ConfigurationError, match=r"OUTBOUND_ALLOW: 0\.0\.0\.0/0 is not within a private network"):
+        load_settings({**GOOD, "IDENTITY_OUTBOUND_ALLOW": "0.0.0.0/0"})
