@@ -162,7 +162,7 @@ class Parts:
 def services_of(parts: Parts) -> Services:
     """Returns everything the endpoints use."""
     settings, stores, keys, follower = parts.settings, parts.stores, parts.keys, parts.follower
-    jwts = ClientJwts(PublishedClientKeys(_fetch_nothing))
+    jwts = ClientJwts(PublishedClientKeys(parts.outbound))
     assertions = ClientAssertions(settings.issuer, settings.issuer + TOKEN_PATH, jwts, RedisReplays(stores.redis))
     authentication = ClientAuthentication(parts.registry, assertions, settings.default_client)
     codes = RedisCodes(stores.redis, stores.families, settings.code_lifetime, settings.token_horizon)
@@ -194,10 +194,6 @@ def services_of(parts: Parts) -> Services:
         audit=parts.audit,
         stop=parts.stop,
     )
-
-
-async def _fetch_nothing(_: str) -> bytes:
-    raise OSError
 
 
 def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:

@@ -27,6 +27,7 @@ OURS: dict[str, set[str]] = {
         "identity.feed",
         "identity.keyring",
         "identity.models",
+        "identity.outbound",
         "identity.tokens",
         "identity.verifier.compact",
         "identity.verifier.errors",

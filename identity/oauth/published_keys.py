@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from identity.oauth.client_keys import ClientKey, ClientKeyError, read_client_keys
 from identity.oauth.registry import RegisteredClient
-from identity.verifier.compact import strict_json_object
-
-Fetch = Callable[[str], Awaitable[bytes]]
-"""Returns the document at an address that a client chose, or raises `OSError`: nothing but public https is asked (A15)."""
+from identity.outbound.client import Outbound
+from identity.outbound.errors import OutboundError
 
 _SECONDS: Final = 300.0
 """How long fetched keys are used."""
@@ -22,6 +20,8 @@ _COOLDOWN: Final = 10.0
 """How long an address is left alone, whatever is signed with keys that were not there."""
 
 _REMEMBERED: Final = 1000
+_MOST_BYTES: Final = 64 * 1024
+_PATIENCE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class _Fetched:
 class PublishedClientKeys:
     """Finds the keys of clients: the registered ones, or those at the registered address."""
 
-    fetch: Fetch
+    outbound: Outbound
+    clock: Callable[[], float] = time.monotonic
     _fetched: OrderedDict[str, _Fetched] = field(default_factory=OrderedDict)
 
     async def of(self, client: RegisteredClient, kid: object = None) -> tuple[ClientKey, ...]:
@@ -42,13 +43,12 @@ class PublishedClientKeys:
         that cannot be fetched are those of before, or none."""
         if not client.jwks_uri:
             return client.keys
-        known, now = self._fetched.get(client.jwks_uri), time.monotonic()
+        known, now = self._fetched.get(client.jwks_uri), self.clock()
         if known is not None and now - known.at < (_SECONDS if _holds(known, kid) else _COOLDOWN):
             return known.keys
         try:
-            jwks = strict_json_object(await self.fetch(client.jwks_uri)).get("keys")
-            keys = read_client_keys(jwks) if isinstance(jwks, list) else ()
-        except (OSError, ValueError, ClientKeyError):
+            keys = read_client_keys(_entries(await self.outbound.get_json(client.jwks_uri, _MOST_BYTES, _PATIENCE)))
+        except (OutboundError, ClientKeyError):
             keys = known.keys if known else ()
         self._remember(client.jwks_uri, _Fetched(keys, now))
         return keys
@@ -58,6 +58,13 @@ class PublishedClientKeys:
         self._fetched.move_to_end(uri)
         if len(self._fetched) > _REMEMBERED:
             self._fetched.popitem(last=False)
+
+
+def _entries(document: object) -> list[Mapping[str, object]]:
+    entries = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ClientKeyError("it is no JWK Set")
+    return entries
 
 
 def _holds(fetched: _Fetched, kid: object) -> bool:

@@ -81,10 +81,13 @@ def public_paths(issuer: str) -> frozenset[str]:
     )
 
 
+_FOR_PAGES = (paths.TOKEN_PATH, paths.PUSHED_AUTHORIZATION_PATH, paths.REVOCATION_PATH, paths.USERINFO_PATH)
+
+
 def client_paths(issuer: str) -> frozenset[str]:
     """Returns the paths that web pages of registered origins may call."""
     base = issuer_path(issuer)
-    return frozenset(base + path for path in (paths.TOKEN_PATH, paths.REVOCATION_PATH, paths.USERINFO_PATH))
+    return frozenset(base + path for path in _FOR_PAGES)
 
 
 def issuer_path(issuer: str) -> str:
