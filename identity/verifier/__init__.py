@@ -15,32 +15,39 @@ if TYPE_CHECKING:
     from identity.verifier.errors import (
         ExchangeUnavailable,
         InsufficientScope,
+        InvalidProof,
         InvalidToken,
         KeysUnavailable,
+        ProofsUnavailable,
         Refusal,
         RevocationsStale,
         VerificationError,
     )
     from identity.verifier.feed import ANONYMOUS, Credential, WhenStale
     from identity.verifier.observer import Observer
+    from identity.verifier.possession import DPoP
+    from identity.verifier.status import VerifierStatus
     from identity.verifier.token import VerifiedToken
-    from identity.verifier.verifier import Verifier, VerifierStatus
+    from identity.verifier.verifier import Verifier
 
 _HOMES = {
     "ANONYMOUS": "feed",
     "ApiKeyExchange": "api_keys",
     "Credential": "feed",
+    "DPoP": "possession",
     "ExchangeUnavailable": "errors",
     "InsufficientScope": "errors",
+    "InvalidProof": "errors",
     "InvalidToken": "errors",
     "KeysUnavailable": "errors",
     "Observer": "observer",
+    "ProofsUnavailable": "errors",
     "Refusal": "errors",
     "RevocationsStale": "errors",
     "VerificationError": "errors",
     "VerifiedToken": "token",
     "Verifier": "verifier",
-    "VerifierStatus": "verifier",
+    "VerifierStatus": "status",
     "WhenStale": "feed",
 }
 
@@ -58,11 +65,14 @@ __all__ = [
     "ANONYMOUS",
     "ApiKeyExchange",
     "Credential",
+    "DPoP",
     "ExchangeUnavailable",
     "InsufficientScope",
+    "InvalidProof",
     "InvalidToken",
     "KeysUnavailable",
     "Observer",
+    "ProofsUnavailable",
     "Refusal",
     "RevocationsStale",
     "VerificationError",

@@ -10,6 +10,7 @@ from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
 from identity.verifier.errors import InsufficientScope
 from identity.verifier.feed import WhenStale
+from identity.verifier.possession import DPoP
 from identity.verifier.verifier import Verifier
 
 Scope = MutableMapping[str, Any]
@@ -22,7 +23,7 @@ _POLICY_VIOLATION: Final = 1008
 
 class BearerMiddleware:
     """Lets requests through to `app` with a token that is good and holds `scopes`; answers the others 400, 401, 403 or 503.
-    With `api_keys` the token may be that of an API key in `X-API-Key`.
+    With `api_keys` the token may be that of an API key in `X-API-Key`; with `dpop` it may, or must, be bound to a key.
 
     The endpoint finds the `VerifiedToken` in `scope["state"]["token"]` (`request.state.token` in Starlette and FastAPI). Its
     `require("orders:write")` may ask for more: what it raises is answered with 403. Everything is protected but the exact
@@ -40,9 +41,10 @@ class BearerMiddleware:
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
         api_keys: ApiKeyExchange | None = None,
+        dpop: DPoP | None = None,
     ) -> None:
         self._app = app
-        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys, dpop)
         self._scopes = tuple(scopes)
         self._open_paths = frozenset(open_paths)
 
@@ -56,7 +58,7 @@ class BearerMiddleware:
             scope.setdefault("state", {})["token"] = token
             await self._app(scope, receive, send)
         except InsufficientScope as error:
-            await _answer(self._bearer.refusal(error, error.required), scope, send)
+            await _answer(self._bearer.refusal(error, error.required, scope), scope, send)
         except BearerRefused as refused:
             await _answer(refused, scope, send)
 

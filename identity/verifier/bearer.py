@@ -1,26 +1,38 @@
-"""Bearer tokens over HTTP (RFC 6750), for any ASGI framework: where a token is read from, and what is answered instead."""
+"""Tokens over HTTP (RFC 6750, RFC 9449 section 7), for any ASGI framework: where a token is read from, and what is answered
+instead."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from identity.verifier.api_keys import ApiKeyExchange
+from identity.verifier.dpop import PROOF_ALGORITHMS
 from identity.verifier.errors import (
     ExchangeUnavailable,
     InsufficientScope,
+    InvalidProof,
     KeysUnavailable,
+    NonceWanted,
+    ProofsUnavailable,
+    Refusal,
     RevocationsStale,
     VerificationError,
 )
 from identity.verifier.feed import WhenStale
+from identity.verifier.possession import DPoP
+from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME, Confirmation
 from identity.verifier.token import VerifiedToken
 from identity.verifier.verifier import Verifier
 
 _MISSING: Final = "A bearer token is required."
 _API_KEY: Final = b"x-api-key"
+_BEARER: Final = b"bearer"
+_DPOP: Final = b"dpop"
+_ALGORITHMS: Final = " ".join(PROOF_ALGORITHMS)
+_NOBODY_KNOWS = KeysUnavailable | RevocationsStale | ProofsUnavailable | ExchangeUnavailable
 
 
 class BearerRefused(Exception):
@@ -37,14 +49,19 @@ class BearerRefused(Exception):
 class Bearer:
     """Judges requests by the token they bring. `when_stale` overrides the verifier's policy; `resource_metadata` is the
     address of the metadata of RFC 9728, when the service publishes any. With `api_keys` a request may bring an API key in
-    `X-API-Key` instead; without, nobody looks at that header."""
+    `X-API-Key` instead; without, nobody looks at that header. With `dpop` a token may, or must, be bound to a key; without,
+    every bound token is refused."""
 
     verifier: Verifier
     when_stale: WhenStale | None = None
     resource_metadata: str | None = None
     api_keys: ApiKeyExchange | None = None
+    dpop: DPoP | None = None
+    _schemes: frozenset[bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        schemes = {_BEARER} if self.dpop is None else {_DPOP} if self.dpop.required else {_BEARER, _DPOP}
+        object.__setattr__(self, "_schemes", frozenset(schemes))
         if self.api_keys is not None and self.api_keys.verifier is not self.verifier:
             raise ValueError("the API keys are exchanged for another verifier")
         if self.when_stale is not None:
@@ -57,26 +74,40 @@ class Bearer:
             if scopes:
                 verified.require(*scopes)
         except VerificationError as error:
-            raise self.refusal(error, scopes) from error
+            raise self.refusal(error, scopes, scope) from error
         return verified
 
-    def refusal(self, error: VerificationError, scopes: Sequence[str]) -> BearerRefused:
-        """Returns the answer to a token that was refused, at an endpoint that asks for `scopes`."""
-        if isinstance(error, KeysUnavailable | RevocationsStale | ExchangeUnavailable):
+    def refusal(self, error: VerificationError, scopes: Sequence[str], request: Mapping[str, Any]) -> BearerRefused:
+        """Returns the answer to an ASGI request whose token was refused, at an endpoint that asks for `scopes`."""
+        if isinstance(error, _NOBODY_KNOWS):
             retry = {"Retry-After": str(error.retry_after)}
             return BearerRefused(503, "temporarily_unavailable", error.description, retry)
         scope = " ".join(scopes)
         if isinstance(error, InsufficientScope):
             status, code = 403, "insufficient_scope"
         else:
-            status, code, scope = 401, "invalid_token", ""
-        challenge = self._challenge(error=code, error_description=error.description, scope=scope)
+            status, code, scope = 401, error.code if isinstance(error, InvalidProof) else "invalid_token", ""
+        by_proof = self.dpop is not None and (error.code == Refusal.SENDER_CONSTRAINED or _is_by_proof(request))
+        challenge = self._challenge(by_proof, error=code, error_description=error.description, scope=scope)
+        if isinstance(error, NonceWanted):
+            challenge["DPoP-Nonce"] = error.nonce
         return BearerRefused(status, code, error.description, challenge)
 
     async def _verify(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
         if self.api_keys is not None and (key := self._api_key(scope)) is not None:
             return await self.api_keys.verify(key, when_stale=self.when_stale)
-        return await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
+        scheme, token = self._credential(scope, scopes)
+        if scheme == _DPOP:
+            return await self._verify_bound(scope, token)
+        return await self.verifier.verify(token, when_stale=self.when_stale)
+
+    async def _verify_bound(self, scope: Mapping[str, Any], token: str) -> VerifiedToken:
+        assert self.dpop is not None  # its scheme would not have been taken
+        proof = self.dpop.read(scope, token)
+        confirmation = Confirmation(jkt=proof.jkt)
+        verified = await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
+        await self.dpop.use_up(proof)
+        return verified
 
     def _api_key(self, scope: Mapping[str, Any]) -> str | None:
         """Returns the key of the one `X-API-Key` header, or None where there is no such header."""
@@ -93,30 +124,44 @@ class Bearer:
             raise self._bad_request("The X-API-Key header holds no key.")
         return text
 
-    def _token(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> str:
-        """Returns the token of the one `Authorization` header; it is taken from nowhere else (V15, RFC 6750 section 2)."""
+    def _credential(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> tuple[bytes, str]:
+        """Returns scheme and token of the one `Authorization` header; a token is taken from nowhere else (V15, RFC 6750 section
+        2)."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         if _is_in_query(scope["query_string"]):
             raise self._bad_request("The token must be sent in the Authorization header.")
         if len(values) > 1:
             raise self._bad_request("There is more than one Authorization header.")
         scheme, _, token = values[0].partition(b" ") if values else (b"", b"", b"")
-        if scheme.lower() != b"bearer":
+        scheme = scheme.lower()
+        if scheme not in self._schemes:
             raise BearerRefused(401, "missing_token", _MISSING, self._challenge(scope=" ".join(scopes)))
         if not (token := token.strip(b" ")):
             raise self._bad_request("The Authorization header holds no token.")
-        text: str = token.decode("latin-1")
-        return text
+        return scheme, token.decode("latin-1")
 
     def _bad_request(self, description: str) -> BearerRefused:
         challenge = self._challenge(error="invalid_request", error_description=description)
         return BearerRefused(400, "invalid_request", description, challenge)
 
-    def _challenge(self, **parameters: str) -> dict[str, str]:
+    def _challenge(self, by_proof: bool = False, **parameters: str) -> dict[str, str]:
+        """Says which scheme the token is to be sent by; where both will do, the other one, too (RFC 9449 section 7.2)."""
+        by_proof = by_proof or _BEARER not in self._schemes
         if self.resource_metadata:
             parameters["resource_metadata"] = self.resource_metadata
+        if by_proof:
+            parameters["algs"] = _ALGORITHMS
         said = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
-        return {"WWW-Authenticate": f"Bearer {said}".strip()}
+        challenge = f"{DPOP_SCHEME if by_proof else BEARER_SCHEME} {said}".strip()
+        if self.dpop is not None and not by_proof:
+            challenge += f', {DPOP_SCHEME} algs="{_ALGORITHMS}"'
+        return {"WWW-Authenticate": challenge}
+
+
+def _is_by_proof(request: Mapping[str, Any]) -> bool:
+    sent = next((value for name, value in request["headers"] if name == b"authorization"), b"")
+    scheme: bytes = sent.partition(b" ")[0]
+    return scheme.lower() == _DPOP
 
 
 def _is_in_query(query: bytes) -> bool:

@@ -9,10 +9,12 @@ from typing import Final
 from identity.verifier.compact import strict_json_object
 from identity.verifier.errors import InvalidToken, Refusal
 from identity.verifier.profile import (
+    CONFIRMATION_CLAIM,
     GRANT_CLAIM,
     MAX_ACCESS_TOKEN_LIFETIME,
     REVISION_CLAIM,
     SESSION_CLAIM,
+    Confirmation,
 )
 from identity.verifier.token import VerifiedToken
 
@@ -43,7 +45,8 @@ def read_claims(payload: bytes, key_id: str, expected: Expected, now: float) -> 
     if expected.audience not in audience:
         raise InvalidToken(Refusal.WRONG_AUDIENCE)
     issued_at, expires_at = _check_times(claims, expected.leeway, now)
-    _check_binding(claims, expected)
+    if expected.revision and _whole(claims, REVISION_CLAIM) < 0:
+        raise InvalidToken(Refusal.INVALID_CLAIMS, f"{REVISION_CLAIM} is negative")
     return VerifiedToken(
         _text(claims, "sub"),
         _text(claims, "client_id"),
@@ -58,6 +61,7 @@ def read_claims(payload: bytes, key_id: str, expected: Expected, now: float) -> 
         _whole(claims, "auth_time") if "auth_time" in claims else None,
         key_id,
         _read_only(claims),
+        _confirmation(claims[CONFIRMATION_CLAIM]) if CONFIRMATION_CLAIM in claims else None,
     )
 
 
@@ -73,12 +77,11 @@ def _check_times(claims: dict[str, object], leeway: float, now: float) -> tuple[
     return issued_at, expires_at
 
 
-def _check_binding(claims: dict[str, object], expected: Expected) -> None:
-    if "cnf" in claims:
-        # Whoever stole a key-bound token would otherwise simply send it as a bearer token (V13, RFC 9449 section 7.2).
-        raise InvalidToken(Refusal.SENDER_CONSTRAINED)
-    if expected.revision and _whole(claims, REVISION_CLAIM) < 0:
-        raise InvalidToken(Refusal.INVALID_CLAIMS, f"{REVISION_CLAIM} is negative")
+def _confirmation(claim: object) -> Confirmation:
+    confirmation = Confirmation.of(claim)
+    if confirmation is None:
+        raise InvalidToken(Refusal.SENDER_CONSTRAINED, "bound to something this version does not know")
+    return confirmation
 
 
 def _text(claims: dict[str, object], name: str) -> str:

@@ -3,8 +3,11 @@
 VerificationError
 ├── InvalidToken             the token is refused; `code` says why                 401 invalid_token
 │   └── RevocationsStale     refused because nobody can say whether it is revoked  503, Retry-After
+├── InvalidProof             the DPoP proof is missing, wrong or used before       401 invalid_dpop_proof
+│   └── NonceWanted          it must hold a nonce of the server's                  401 use_dpop_nonce
 ├── InsufficientScope        the token is good but does not permit this            403 insufficient_scope
 ├── KeysUnavailable          no usable keys: the issuer could not be reached       503, Retry-After
+├── ProofsUnavailable        nobody can say at the moment which proofs were used   503, Retry-After
 └── ExchangeUnavailable      nobody can say at the moment what an API key is worth 503, Retry-After
 """
 
@@ -32,6 +35,7 @@ class Refusal(StrEnum):
     NOT_YET_VALID = "not_yet_valid"
     TOO_LONG_LIVED = "too_long_lived"
     SENDER_CONSTRAINED = "sender_constrained"
+    WRONG_SENDER = "wrong_sender"
     REVOKED = "revoked"
     STALE_REVOCATIONS = "stale_revocations"
     INVALID_API_KEY = "invalid_api_key"
@@ -52,6 +56,7 @@ DESCRIPTIONS: Final[dict[Refusal, str]] = {
     Refusal.NOT_YET_VALID: "The token is not valid yet.",
     Refusal.TOO_LONG_LIVED: "The token lives longer than this service accepts.",
     Refusal.SENDER_CONSTRAINED: "The token is bound to a key and is no bearer token.",
+    Refusal.WRONG_SENDER: "The token is bound to another key, or to none.",
     Refusal.REVOKED: "The token was revoked.",
     Refusal.STALE_REVOCATIONS: "Whether the token was revoked cannot be told at the moment.",
     Refusal.INVALID_API_KEY: "The API key is invalid, expired, revoked or for another service.",
@@ -87,6 +92,21 @@ class RevocationsStale(InvalidToken):
         self.retry_after = retry_after
 
 
+class InvalidProof(VerificationError):
+    """The DPoP proof proves nothing (RFC 9449 section 4.3). The description says what is wrong with it: it is no secret."""
+
+    def __init__(self, description: str, detail: str = "", code: str = "invalid_dpop_proof") -> None:
+        super().__init__(code, description, detail)
+
+
+class NonceWanted(InvalidProof):
+    """The proof holds no nonce of the server's, or an old one; `nonce` is a fresh one (RFC 9449 section 8)."""
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("The DPoP proof must hold the nonce.", code="use_dpop_nonce")
+        self.nonce = nonce
+
+
 class InsufficientScope(VerificationError):
     """The token does not hold all of `required` (RFC 6750 section 3.1, `insufficient_scope`)."""
 
@@ -103,6 +123,14 @@ class KeysUnavailable(VerificationError):
 
     def __init__(self, detail: str = "", retry_after: int = 1) -> None:
         super().__init__("keys_unavailable", "The keys of the issuer cannot be reached at the moment.", detail)
+        self.retry_after = retry_after
+
+
+class ProofsUnavailable(VerificationError):
+    """Whether a proof was used before cannot be told: what remembers them is away, or full. `retry_after` is in seconds."""
+
+    def __init__(self, detail: str = "", retry_after: int = 1) -> None:
+        super().__init__("proofs_unavailable", "DPoP proofs cannot be judged at the moment.", detail)
         self.retry_after = retry_after
 
 

@@ -17,6 +17,7 @@ from starlette.requests import HTTPConnection
 from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
 from identity.verifier.feed import WhenStale
+from identity.verifier.possession import DPoP
 from identity.verifier.token import VerifiedToken
 from identity.verifier.verifier import Verifier
 
@@ -37,7 +38,8 @@ class BearerGuard(OAuth2):
 
     Use it as `Annotated[VerifiedToken, Security(guard, scopes=["orders:read"])]`. `scopes` (name to description) is what
     Swagger offers; `token_url` defaults to the issuer's `/token`. `when_stale` overrides the verifier's policy for the routes
-    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any.
+    behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any. With
+    `dpop` a token may, or must, be bound to a key of the client.
     """
 
     def __init__(
@@ -50,11 +52,12 @@ class BearerGuard(OAuth2):
         description: str | None = None,
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
+        dpop: DPoP | None = None,
     ) -> None:
         address = token_url or verifier.issuer.rstrip("/") + "/token"
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=address, scopes=scopes or {}))
         super().__init__(flows=flows, scheme_name=scheme_name, description=description)
-        self._bearer = Bearer(verifier, when_stale, resource_metadata)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, dpop=dpop)
 
     async def __call__(  # type: ignore[override]  # FastAPI passes what is annotated, not what the base class takes
         self, request: HTTPConnection, required: SecurityScopes

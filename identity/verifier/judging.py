@@ -19,7 +19,7 @@ from identity.verifier.errors import InvalidToken, Refusal, RevocationsStale
 from identity.verifier.feed import FeedFollower, WhenStale
 from identity.verifier.introspection import Introspector
 from identity.verifier.jwks import KeySet
-from identity.verifier.profile import REVISION_CLAIM
+from identity.verifier.profile import REVISION_CLAIM, Confirmation
 from identity.verifier.revocations import Picture, token_digests
 from identity.verifier.token import VerifiedToken
 
@@ -113,8 +113,11 @@ class Judge:
         """Forgets everything, locks included: after a fork a thread of the parent's may seem to hold one for ever."""
         self._memory = Memory(self._keys.generation, self._cache_size)
 
-    def judge(self, token: str, when_stale: WhenStale | None = None) -> VerifiedToken | None:
-        """Returns the token if everything about it is in order, or raises `InvalidToken`.
+    def judge(
+        self, token: str, when_stale: WhenStale | None = None, confirmation: Confirmation | None = None
+    ) -> VerifiedToken | None:
+        """Returns the token if everything about it is in order, or raises `InvalidToken`. `confirmation` is what its sender
+        proved to hold: exactly that is what the token must be bound to, and with None to nothing.
 
         Returns nothing when the key is not at hand, and raises `Undecided` when the issuer has to be asked about the token:
         then, and only then, someone has to wait.
@@ -135,6 +138,9 @@ class Judge:
             memory.remember(fingerprint, seen)
         elif self._clock() >= seen.dead_at:
             raise InvalidToken(Refusal.EXPIRED)
+        if seen.token.confirmation != confirmation:
+            # Whoever stole a bound token would otherwise simply send it as a bearer token (V13, RFC 9449 section 7.2).
+            raise InvalidToken(Refusal.WRONG_SENDER if confirmation else Refusal.SENDER_CONSTRAINED)
         feed = self._feed
         if feed is not None:
             if seen.checked != feed.picture.version:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
@@ -54,6 +55,47 @@ LARGEST_LEEWAY: Final = 60
 
 MAX_TOKEN_BYTES: Final = 8 * 1024
 MAX_KEY_ID_CHARACTERS: Final = 256
+
+CONFIRMATION_CLAIM: Final = "cnf"
+_JKT, _X5T = "jkt", "x5t#S256"
+_THUMBPRINT = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+
+
+def is_thumbprint(text: object) -> bool:
+    """Tells whether this may be a SHA-256 thumbprint in base64url."""
+    return isinstance(text, str) and _THUMBPRINT.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What the sender of a token has to prove to hold (RFC 7800): the key of a DPoP proof (RFC 9449 section 6.1) or a client
+    certificate (RFC 8705 section 3.1), one of the two, by its SHA-256 thumbprint."""
+
+    jkt: str = ""
+    x5t: str = ""
+
+    @property
+    def claim(self) -> dict[str, str]:
+        """The value of the claim `cnf`."""
+        return {_JKT: self.jkt} if self.jkt else {_X5T: self.x5t}
+
+    @property
+    def scheme(self) -> str:
+        """The `token_type`, and how the token is sent. One that is bound to a certificate is sent as a bearer token."""
+        return DPOP_SCHEME if self.jkt else BEARER_SCHEME
+
+    @classmethod
+    def of(cls, claim: object) -> Confirmation | None:
+        """Returns what a claim `cnf` says, or None for one that says something else, or more: it must not be passed over."""
+        members = list(claim.items()) if isinstance(claim, dict) else []
+        if len(members) != 1 or not is_thumbprint(members[0][1]):
+            return None
+        name, thumbprint = members[0]
+        return {_JKT: cls(jkt=thumbprint), _X5T: cls(x5t=thumbprint)}.get(name)
+
+
+BEARER_SCHEME: Final = "Bearer"
+DPOP_SCHEME: Final = "DPoP"
 
 CLIENT_SUBJECT_PREFIX: Final = "client:"
 """A token a client obtained for itself has the subject `client:<client_id>`. A person's subject never contains a colon,

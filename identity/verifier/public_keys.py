@@ -19,7 +19,7 @@ from identity.verifier.profile import (
     RSA_PUBLIC_EXPONENT,
 )
 
-_PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
+PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 
 _ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 
@@ -68,7 +68,7 @@ def _entries(document: bytes) -> list[dict[str, object]]:
         raise UntrustworthyJWKS("keys is not an array of objects")
     if len(entries) > MAX_PUBLISHED_KEYS:
         raise UntrustworthyJWKS("too many keys")
-    if any(entry.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(entry) for entry in entries):
+    if any(entry.get("kty") == "oct" or not PRIVATE_MEMBERS.isdisjoint(entry) for entry in entries):
         raise UntrustworthyJWKS("a private or symmetric key was published")
     return entries
 
@@ -93,10 +93,11 @@ def _load(entry: dict[str, object]) -> RSAPublicKey | None:
         key = PyJWK(members, algorithm=ALGORITHM).key
     except (PyJWTError, ValueError, TypeError):
         return None
-    return key if isinstance(key, RSAPublicKey) and _is_strong(key) else None
+    return key if isinstance(key, RSAPublicKey) and is_strong(key) else None
 
 
-def _is_strong(key: RSAPublicKey) -> bool:
+def is_strong(key: RSAPublicKey) -> bool:
+    """Tells whether an RSA key is long enough, with an exponent and a modulus that nobody knows to be weak (V10)."""
     numbers = key.public_numbers()
     return (
         key.key_size >= MINIMUM_RSA_BITS

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from identity.verifier.errors import InsufficientScope
-from identity.verifier.profile import CLIENT_SUBJECT_PREFIX
+from identity.verifier.profile import CLIENT_SUBJECT_PREFIX, Confirmation
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class VerifiedToken:
     """Claims of an access token (RFC 9068) whose signature, issuer, audience, times and revocation were checked.
 
     Times are Unix seconds. `claims` is everything the token says, read-only down to its leaves (arrays are tuples): one
-    object serves every request that brings the same token.
+    object serves every request that brings the same token. `confirmation` is what its sender had to prove to hold, if anything.
     """
 
     subject: str
@@ -30,6 +30,7 @@ class VerifiedToken:
     auth_time: int | None
     key_id: str
     claims: Mapping[str, object] = field(repr=False, compare=False)
+    confirmation: Confirmation | None = None
 
     @property
     def is_client(self) -> bool:

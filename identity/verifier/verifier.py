@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -24,29 +23,12 @@ from identity.verifier.judging import Judge, Undecided
 from identity.verifier.jwks import KeyLimits, KeySet
 from identity.verifier.keeper import SnapshotKeeper
 from identity.verifier.observer import Observer, Telling
-from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY
+from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, Confirmation
+from identity.verifier.status import VerifierStatus
 from identity.verifier.token import VerifiedToken
 
 MAX_STALE_KEYS: Final = 24 * 3600.0
 """Seconds the last good keys are used while the issuer cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class VerifierStatus:
-    """What a health page or a metric may say. Ages in seconds; infinite when it never happened, absent without a feed."""
-
-    key_ids: tuple[str, ...]
-    keys_age: float
-    feed_staleness: float | None
-    feed_cursor: str | None
-    rules: int
-    unknown_rules: int
-    remembered_tokens: int
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether tokens can be judged: keys are there, and the first picture of the feed, where one is followed."""
-        return bool(self.key_ids) and (self.feed_staleness is None or self.feed_staleness < float("inf"))
 
 
 class Verifier:
@@ -100,11 +82,14 @@ class Verifier:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._spawned: set[asyncio.Task[None]] = set()
 
-    async def verify(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
+    async def verify(
+        self, token: str, *, when_stale: WhenStale | None = None, confirmation: Confirmation | None = None
+    ) -> VerifiedToken:
         """Returns the token if everything about it is in order, or raises a `VerificationError`.
 
         Suspends only at the very first use, for a key not seen before, and to ask about a token while the picture is stale and
-        the policy says so. `when_stale` overrides the policy for this call.
+        the policy says so. `when_stale` overrides the policy for this call. A token that is bound to a key is accepted with the
+        `confirmation` that its sender proved it, and with no other.
         """
         try:
             if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
@@ -113,11 +98,11 @@ class Verifier:
             if self._feed is not None and self._feed.awaits_first_sync:
                 await self._first_sync()
             try:
-                verified = self._judge.judge(token, when_stale)
+                verified = self._judge.judge(token, when_stale, confirmation)
             except Undecided:
                 verified = None
             if verified is None:
-                verified = await self._verify_with_help(token, when_stale)
+                verified = await self._verify_with_help(token, when_stale, confirmation)
         except VerificationError as error:
             self._tell_refused(error)
             raise
@@ -125,7 +110,9 @@ class Verifier:
             self._tell_accepted()
         return verified
 
-    def verify_now(self, token: str, *, when_stale: WhenStale | None = None) -> VerifiedToken:
+    def verify_now(
+        self, token: str, *, when_stale: WhenStale | None = None, confirmation: Confirmation | None = None
+    ) -> VerifiedToken:
         """Does what `verify` does, in any thread and without ever waiting, while the verifier runs in some event loop.
 
         Where `verify` would wait, it raises: `KeysUnavailable` for a key that is not at hand (which is looked for meanwhile)
@@ -133,7 +120,7 @@ class Verifier:
         would have to be asked about.
         """
         try:
-            verified = self._verify_now(token, when_stale)
+            verified = self._verify_now(token, when_stale, confirmation)
         except VerificationError as error:
             self._tell_refused(error)
             raise
@@ -209,31 +196,33 @@ class Verifier:
             remembered_tokens=self._judge.remembered,
         )
 
-    async def _verify_with_help(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+    async def _verify_with_help(
+        self, token: str, when_stale: WhenStale | None, confirmation: Confirmation | None
+    ) -> VerifiedToken:
         """Waits for the key, or for the issuer's word about the token, or for both, and judges anew after each."""
         for _ in range(2):
             try:
-                if verified := self._judge.judge(token, when_stale):
+                if verified := self._judge.judge(token, when_stale, confirmation):
                     return verified
                 await self._keys.find(read_key_id(split(to_bytes(token))[0]))
                 await self._first_sync()  # keys that are there at last do not say yet who is revoked
             except Undecided as question:
                 assert self._introspector is not None
                 await self._introspector.ask(token, question.fingerprint)
-        return self._verify_now(token, when_stale)
+        return self._verify_now(token, when_stale, confirmation)
 
     async def _first_sync(self) -> None:
         if self._feed is not None:
             await self._feed.first_sync()
 
-    def _verify_now(self, token: str, when_stale: WhenStale | None) -> VerifiedToken:
+    def _verify_now(self, token: str, when_stale: WhenStale | None, confirmation: Confirmation | None) -> VerifiedToken:
         loop, feed = self._loop, self._feed
         if loop is None or loop.is_closed() or self._process != os.getpid():
             raise KeysUnavailable("the verifier does not run in this process")
         if feed is not None and feed.awaits_first_sync:
             raise RevocationsStale
         try:
-            verified = self._judge.judge(token, when_stale)
+            verified = self._judge.judge(token, when_stale, confirmation)
         except Undecided:
             raise RevocationsStale from None
         if verified is None:
