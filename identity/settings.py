@@ -98,6 +98,7 @@ class Settings(BaseModel):
     )
 
     default_client: str | None = Field(None, description="Client meant by a token request that names none.")
+    dpop_nonce: bool = Field(False, description="Wants a nonce of the server's in every DPoP proof for a token.")
     feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
     trusted_proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For counts; comma separated.")
 

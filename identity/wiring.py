@@ -37,6 +37,7 @@ from identity.oauth.logout import Logout
 from identity.oauth.metadata import TOKEN_PATH
 from identity.oauth.password_authentication import PasswordAuthentication
 from identity.oauth.presented_token import TokenReader
+from identity.oauth.proofs import Proofs, ReplicaNonceKey
 from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
@@ -70,6 +71,7 @@ from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.tokens.access_token import AccessTokenMint
 from identity.tokens.id_token import IdTokenMint
+from identity.verifier.nonces import Nonces
 from identity.web.addresses import ClientAddress
 from identity.web.services import Browsers, Services
 from identity.web.stopping import Stop
@@ -163,9 +165,12 @@ def services_of(parts: Parts) -> Services:
     """Returns everything the endpoints use."""
     settings, stores, keys, follower = parts.settings, parts.stores, parts.keys, parts.follower
     jwts = ClientJwts(PublishedClientKeys(parts.outbound))
-    assertions = ClientAssertions(settings.issuer, settings.issuer + TOKEN_PATH, jwts, RedisReplays(stores.redis))
+    replays = RedisReplays(stores.redis)
+    assertions = ClientAssertions(settings.issuer, settings.issuer + TOKEN_PATH, jwts, replays)
     authentication = ClientAuthentication(parts.registry, assertions, settings.default_client)
     codes = RedisCodes(stores.redis, stores.families, settings.code_lifetime, settings.token_horizon)
+    nonces = Nonces(ReplicaNonceKey(keys)) if settings.dpop_nonce else None
+    proofs = Proofs(settings.issuer, replays, nonces)
     live_tokens = LiveTokens(follower, keys, settings.issuer)
     return Services(
         settings=settings,
@@ -182,10 +187,11 @@ def services_of(parts: Parts) -> Services:
             IdTokenMint(settings.issuer, settings.access_token_lifetime),
             parts.audit,
             parts.issued,
+            proofs,
         ),
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
-        userinfo=UserInfo(live_tokens, parts.registry),
+        userinfo=UserInfo(live_tokens, parts.registry, proofs),
         browsers=_browsers(parts, codes, authentication, jwts),
         address=ClientAddress(settings.trusted_proxies),
         registry=parts.registry,

@@ -30,7 +30,9 @@ OURS: dict[str, set[str]] = {
         "identity.outbound",
         "identity.tokens",
         "identity.verifier.compact",
+        "identity.verifier.dpop",
         "identity.verifier.errors",
+        "identity.verifier.nonces",
         "identity.verifier.profile",
     },
     "identity.administration": {
@@ -70,6 +72,7 @@ OURS: dict[str, set[str]] = {
         "identity.keyring",
         "identity.oauth",
         "identity.settings",
+        "identity.verifier.dpop",
         "identity.verifier.profile",
     },
     "resource_example": {"identity.verifier"},

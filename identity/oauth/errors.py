@@ -19,7 +19,10 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
     ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
+    ├── InvalidDpopProof          a proof that is missing, wrong or used before       RFC 9449 section 5
+    ├── UseDpopNonce              a proof without the server's nonce                  RFC 9449 section 8
     ├── InvalidToken              an access token that is no good here                RFC 6750 section 3.1
+    │   └── InvalidProofOfToken   the proof beside it is no good                      RFC 9449 section 7.1
     ├── InsufficientScope         an access token that may not do this                RFC 6750 section 3.1
     └── TemporarilyUnavailable    try again: a store is away, or too much is waiting  RFC 6749 section 4.1.2.1, by status 503
 """
@@ -27,6 +30,8 @@ for the log; `web/errors.py` is the one place where they become responses.
 from __future__ import annotations
 
 from typing import ClassVar
+
+from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME
 
 
 class OAuthError(Exception):
@@ -149,18 +154,51 @@ class InvalidTarget(OAuthError):
     code = "invalid_target"
 
 
+class InvalidDpopProof(OAuthError):
+    """The DPoP proof is missing where there must be one, wrong, or was used before."""
+
+    code = "invalid_dpop_proof"
+
+
+class UseDpopNonce(OAuthError):
+    """The DPoP proof must hold `nonce`."""
+
+    code = "use_dpop_nonce"
+
+    def __init__(self, description: str, nonce: str) -> None:
+        super().__init__(description)
+        self.nonce = nonce
+
+
 class InvalidToken(OAuthError):
-    """The access token is no good; no code is told to whoever sent none (RFC 6750 section 3)."""
+    """The access token is no good; no code is told to whoever sent none (RFC 6750 section 3). `scheme` is how to send it."""
 
     code = "invalid_token"
     status = 401
 
+    def __init__(self, description: str, *, detail: str = "", scheme: str = BEARER_SCHEME) -> None:
+        super().__init__(description, detail=detail)
+        self.scheme = scheme
+
+
+class InvalidProofOfToken(InvalidToken):
+    """The DPoP proof that came with an access token is no good."""
+
+    code = "invalid_dpop_proof"
+
+    def __init__(self, description: str, *, detail: str = "") -> None:
+        super().__init__(description, detail=detail, scheme=DPOP_SCHEME)
+
 
 class InsufficientScope(OAuthError):
-    """The access token is good, and does not allow this."""
+    """The access token is good, and does not allow this. `scheme` is how it was sent."""
 
     code = "insufficient_scope"
     status = 403
+
+    def __init__(self, description: str, *, scheme: str = BEARER_SCHEME) -> None:
+        super().__init__(description)
+        self.scheme = scheme
 
 
 class TemporarilyUnavailable(OAuthError):

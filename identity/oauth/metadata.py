@@ -9,6 +9,7 @@ from identity.oauth.claims import CLAIMS_OF
 from identity.oauth.client_keys import ALGORITHMS
 from identity.oauth.pkce import S256
 from identity.verifier import profile
+from identity.verifier.dpop import PROOF_ALGORITHMS
 
 AUTHORIZATION_PATH = "/authorize"
 LOGIN_PATH = "/login"
@@ -50,6 +51,7 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [profile.ALGORITHM],
+        "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": True,

@@ -34,6 +34,19 @@ class TokenRequest:
     code: str | None = field(default=None, repr=False)
     code_verifier: str | None = field(default=None, repr=False)
     redirect_uri: str | None = None
+    proofs: tuple[str, ...] = field(default=(), repr=False)
+    """What was sent in `DPoP` headers, unverified."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRequest:
+    """A request that an access token is to open an endpoint of the server for (RFC 6750 section 2, RFC 9449 section 7.1).
+    `scheme` is `Bearer` or `DPoP`."""
+
+    token: str = field(repr=False)
+    scheme: str
+    method: str
+    proofs: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

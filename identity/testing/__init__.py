@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from identity.testing.clock import MovableClock
     from identity.testing.issuer import LocalIssuer
     from identity.testing.keys import SigningKey
+    from identity.testing.proofs import ProofKey
 
-_HOMES = {"LocalIssuer": "issuer", "MovableClock": "clock", "SigningKey": "keys"}
+_HOMES = {"LocalIssuer": "issuer", "MovableClock": "clock", "ProofKey": "proofs", "SigningKey": "keys"}
 
 
 def __getattr__(name: str) -> object:
@@ -27,4 +28,4 @@ def __getattr__(name: str) -> object:
     return value
 
 
-__all__ = ["LocalIssuer", "MovableClock", "SigningKey"]
+__all__ = ["LocalIssuer", "MovableClock", "ProofKey", "SigningKey"]

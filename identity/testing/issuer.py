@@ -16,9 +16,11 @@ from identity.testing.clock import MovableClock
 from identity.testing.feed import LocalFeed
 from identity.testing.keys import SigningKey, signing_key, to_json
 from identity.testing.loopback import HOST, LoopbackServer, Reply
+from identity.testing.proofs import ProofKey
 from identity.verifier.profile import (
     ACCESS_TOKEN_TYPE,
     ALGORITHM,
+    CONFIRMATION_CLAIM,
     FEED_METADATA,
     GRANT_CLAIM,
     JWKS_MAX_AGE,
@@ -120,6 +122,7 @@ class LocalIssuer:
         expires_in: int = LIFETIME,
         typ: str = ACCESS_TOKEN_TYPE,
         key: SigningKey | None = None,
+        bound_to: ProofKey | None = None,
         header: Mapping[str, object] | None = None,
         without: str | Collection[str] = (),
         **claims: object,
@@ -127,11 +130,14 @@ class LocalIssuer:
         """Mints an access token, right in everything that is not asked to be wrong.
 
         Seconds for `expires_in`, negative for an expired one. `key` signs instead of the current one and names itself in
-        the header; `header` and `claims` replace or add members; `without` leaves claims out.
+        the header; `bound_to` is the client's key that the token is bound to (RFC 9449); `header` and `claims` replace or
+        add members; `without` leaves claims out.
         """
         key = key or self.current
         left_out = {without} if isinstance(without, str) else set(without)
         said = {**self._claims(expires_in), "sub": sub, "scope": " ".join(scopes), **claims}
+        if bound_to is not None:
+            said.setdefault(CONFIRMATION_CLAIM, bound_to.confirmation.claim)
         payload = {name: value for name, value in said.items() if name not in left_out}
         return key.sign({"alg": ALGORITHM, "typ": typ, "kid": key.kid, **(header or {})}, payload)
 

@@ -30,6 +30,21 @@ def identity_issuer(identity_audience: str) -> Iterator[LocalIssuer]:
 
 
 @pytest.fixture
+def identity_dpop(identity_issuer: LocalIssuer) -> Callable[..., dict[str, str]]:
+    """Makes the headers of one request with a token that is bound to a key, and its proof (RFC 9449):
+    `identity_dpop("GET", "https://service.example/orders", "orders:read")`."""
+    from identity.testing import ProofKey
+
+    key = ProofKey()
+
+    def dpop(method: str, address: str, *scopes: str, **said: object) -> dict[str, str]:
+        token = identity_issuer.token(scopes=scopes, bound_to=key, **said)  # type: ignore[arg-type]
+        return {"Authorization": f"DPoP {token}", "DPoP": key.proof(method, address, token)}
+
+    return dpop
+
+
+@pytest.fixture
 def identity_bearer(identity_issuer: LocalIssuer) -> Callable[..., dict[str, str]]:
     """Makes the headers of a request with a token: `identity_bearer("orders:read", sub="bob", expires_in=-60)`."""
 

@@ -17,6 +17,7 @@ class AccessTokenGrant:
     """Everything an access token is minted from, already checked and cut.
 
     `revision` is the feed head seen *before* any of the rest was read: a rule that came in between is newer than the token.
+    `confirmation` is what whoever sends the token must prove to hold.
     `expires_at` (Unix seconds) is when what it descends from ends, if that is known: the token does not outlive it.
     """
 
@@ -34,6 +35,7 @@ class AccessTokenGrant:
     session_id: str = ""
     acr: str = ""
     userinfo_claims: tuple[str, ...] = ()
+    confirmation: profile.Confirmation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class AccessTokenMint:
             claims["amr"] = grant.authentication_methods
         if grant.userinfo_claims:
             claims[profile.USERINFO_CLAIM] = grant.userinfo_claims
+        if grant.confirmation is not None:
+            claims[profile.CONFIRMATION_CLAIM] = grant.confirmation.claim
         if grant.roles is not None:
             claims["roles"] = grant.roles
         return claims

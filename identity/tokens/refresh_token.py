@@ -18,7 +18,7 @@ from typing import Protocol
 from identity.feed.rules import Head
 from identity.keyring.signers import RefreshAuthenticator
 from identity.tokens.issued import Holder
-from identity.verifier.profile import OFFLINE_SCOPE
+from identity.verifier.profile import OFFLINE_SCOPE, Confirmation
 
 _FORM = re.compile(r"([A-Za-z0-9_-]{4})([A-Za-z0-9_-]{22})\.(0|[1-9][0-9]{0,9})\.([A-Za-z0-9_-]{22})", re.ASCII)
 """Key id and random part together are the family."""
@@ -64,7 +64,8 @@ class Family:
 
     `revision` is the feed head seen before the login's checks: a rule about the person or client that is newer ends the
     family without anyone having to find it. `session_id` is the login session at a browser that it came of, if it did. The
-    claims are those that the client asked for by name.
+    claims are those that the client asked for by name. `confirmation` is what whoever refreshes must prove to hold, if
+    anything (RFC 9449 section 5, RFC 8705 section 4).
     """
 
     family: str
@@ -77,8 +78,10 @@ class Family:
     revision: int
     expires_at: int
     session_id: str = ""
+    session_id: str = ""
     userinfo_claims: tuple[str, ...] = ()
     id_token_claims: tuple[str, ...] = ()
+    confirmation: Confirmation | None = None
 
     @property
     def login(self) -> str:

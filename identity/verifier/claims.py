@@ -61,7 +61,7 @@ def read_claims(payload: bytes, key_id: str, expected: Expected, now: float) -> 
         _whole(claims, "auth_time") if "auth_time" in claims else None,
         key_id,
         _read_only(claims),
-        _confirmation(claims[CONFIRMATION_CLAIM]) if CONFIRMATION_CLAIM in claims else None,
+        Confirmation.of(claims[CONFIRMATION_CLAIM]) if CONFIRMATION_CLAIM in claims else None,
     )
 
 
@@ -75,13 +75,6 @@ def _check_times(claims: dict[str, object], leeway: float, now: float) -> tuple[
     if expires_at - issued_at > MAX_ACCESS_TOKEN_LIFETIME:
         raise InvalidToken(Refusal.TOO_LONG_LIVED)
     return issued_at, expires_at
-
-
-def _confirmation(claim: object) -> Confirmation:
-    confirmation = Confirmation.of(claim)
-    if confirmation is None:
-        raise InvalidToken(Refusal.SENDER_CONSTRAINED, "bound to something this version does not know")
-    return confirmation
 
 
 def _text(claims: dict[str, object], name: str) -> str:

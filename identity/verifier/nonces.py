@@ -13,7 +13,7 @@ from identity.verifier.errors import NonceWanted
 WINDOW_SECONDS: Final = 120
 """How long the same nonce is handed out. It is taken for one window longer, and one earlier where clocks differ."""
 
-_FORM = re.compile(r"([0-9]{1,12})\.([A-Za-z0-9_-]{1,100})", re.ASCII)
+_FORM = re.compile(r"([1-9][0-9]{0,11})\.([A-Za-z0-9_-]{1,100})", re.ASCII)
 _PURPOSE: Final = "dpop-nonce:"
 """No other message of the same key begins like this."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -85,13 +86,14 @@ class Confirmation:
         return DPOP_SCHEME if self.jkt else BEARER_SCHEME
 
     @classmethod
-    def of(cls, claim: object) -> Confirmation | None:
-        """Returns what a claim `cnf` says, or None for one that says something else, or more: it must not be passed over."""
-        members = list(claim.items()) if isinstance(claim, dict) else []
+    def of(cls, claim: object) -> Confirmation:
+        """Returns what a claim `cnf` says. One that says something else, or more, must not be passed over: it becomes what
+        nobody can show, with both thumbprints empty."""
+        members = list(claim.items()) if isinstance(claim, Mapping) else []
         if len(members) != 1 or not is_thumbprint(members[0][1]):
-            return None
+            return cls()
         name, thumbprint = members[0]
-        return {_JKT: cls(jkt=thumbprint), _X5T: cls(x5t=thumbprint)}.get(name)
+        return {_JKT: cls(jkt=thumbprint), _X5T: cls(x5t=thumbprint)}.get(name, cls())
 
 
 BEARER_SCHEME: Final = "Bearer"

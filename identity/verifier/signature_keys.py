@@ -22,15 +22,18 @@ _MEMBERS: Final = {
     "PS256": ("e", "kty", "n"),
     "RS256": ("e", "kty", "n"),
     "EdDSA": ("crv", "kty", "x"),
+    "Ed25519": ("crv", "kty", "x"),
 }
 """The members that make up a key for each algorithm, in the order of RFC 7638 section 3.2."""
 
 SIGNATURE_ALGORITHMS: Final = tuple(_MEMBERS)
 """What clients may sign with: asymmetric, with keys that are strong enough, and nothing that a key could be confused by."""
 
+_KNOWN: Final = get_default_algorithms()
 _ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    name: algorithm for name, algorithm in get_default_algorithms().items() if name in _MEMBERS
+    name: _KNOWN["EdDSA" if name == "Ed25519" else name] for name in _MEMBERS
 }
+"""`Ed25519` is what RFC 9864 calls `EdDSA` with the one curve that is taken here."""
 
 _MAX_RSA_BITS: Final = 4096
 _MAX_EXPONENT_BITS: Final = 32

@@ -11,10 +11,10 @@ from identity.feed.stores import StoreUnavailableError
 
 _PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP",
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED = (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After")
+_EXPOSED = (b"access-control-expose-headers", b"WWW-Authenticate, Retry-After, DPoP-Nonce")
 
 
 class CrossOrigin:

@@ -20,8 +20,12 @@ from identity.oauth.errors import (
     OAuthError,
     TemporarilyUnavailable,
     TooManyAttempts,
+    UseDpopNonce,
 )
+from identity.verifier.dpop import PROOF_ALGORITHMS
+from identity.verifier.profile import DPOP_SCHEME
 
+DPOP_NONCE = "DPoP-Nonce"
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _RETRY_AFTER_SECONDS = 1
 
@@ -80,10 +84,17 @@ def _oauth_error(request: Request, error: OAuthError) -> Told:
     if isinstance(error, InvalidClient):
         headers["WWW-Authenticate"] = 'Basic realm="identity", charset="UTF-8"'
     elif isinstance(error, InvalidToken | InsufficientScope):
-        headers["WWW-Authenticate"] = f'Bearer realm="identity", error="{error.code}"'
+        headers["WWW-Authenticate"] = _challenge(error)
+    elif isinstance(error, UseDpopNonce):
+        headers[DPOP_NONCE] = error.nonce
     elif isinstance(error, TemporarilyUnavailable):
         headers["Retry-After"] = str(error.retry_after)
     return Told(error.status, error.code, error.description, headers)
+
+
+def _challenge(error: InvalidToken | InsufficientScope) -> str:
+    algorithms = f', algs="{" ".join(PROOF_ALGORITHMS)}"' if error.scheme == DPOP_SCHEME else ""
+    return f'{error.scheme} realm="identity", error="{error.code}"{algorithms}'
 
 
 def _http_error(error: HTTPException) -> Told:

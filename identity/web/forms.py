@@ -18,6 +18,7 @@ from identity.oauth.client_assertions import ASSERTION_TYPE
 from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
 from identity.oauth.registry import AuthenticationMethod
 from identity.oauth.requests import (
+    AccessRequest,
     ClientCredentials,
     IntrospectionRequest,
     PushedAuthorizationRequest,
@@ -25,7 +26,7 @@ from identity.oauth.requests import (
     TokenRequest,
 )
 from identity.oauth.scopes import parse_scope
-from identity.verifier.profile import API_KEY_PARAMETER
+from identity.verifier.profile import API_KEY_PARAMETER, BEARER_SCHEME, DPOP_SCHEME
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 8.0
@@ -87,6 +88,7 @@ async def read_token_request(request: Request, address: str) -> TokenRequest:
         code=form.get("code"),
         code_verifier=form.get("code_verifier"),
         redirect_uri=form.get("redirect_uri"),
+        proofs=read_proofs(request),
     )
 
 
@@ -159,20 +161,29 @@ async def read_introspection_request(request: Request) -> IntrospectionRequest:
     return IntrospectionRequest(form.get("token") or "", read_client_credentials(request, form))
 
 
-async def read_bearer_token(request: Request) -> str:
-    """Returns the access token of the header, or of the form, never both (RFC 6750 section 2); raises `InvalidToken` if
-    there is none. In a query it would be in every log."""
+async def read_access_request(request: Request) -> AccessRequest:
+    """Parses the access token of the header, or of the form, never both (RFC 6750 section 2), and the proofs beside it; raises
+    `InvalidToken` if there is no token. In a query it would be in every log."""
     headers = _headers(request, b"authorization")
     sent = (await _read_form(request)).get("access_token") if request.method == "POST" and _is_form(request) else None
     if headers and sent is not None:
         raise InvalidRequest("The access token was sent in two ways.")
-    scheme, _, token = "".join(headers[:1]).partition(" ")
-    if headers and (len(headers) > 1 or scheme.lower() != "bearer"):
+    name, _, token = "".join(headers[:1]).partition(" ")
+    scheme = _SCHEMES.get(name.lower()) if headers else BEARER_SCHEME
+    if scheme is None or len(headers) > 1:
         raise InvalidToken("The request needs a bearer token.")
     token = sent or token.strip()
     if not token:
         raise InvalidToken("The request needs an access token.")
-    return token
+    return AccessRequest(token, scheme, request.method, read_proofs(request))
+
+
+_SCHEMES = {scheme.lower(): scheme for scheme in (BEARER_SCHEME, DPOP_SCHEME)}
+
+
+def read_proofs(request: Request) -> tuple[str, ...]:
+    """Returns what was sent in `DPoP` headers (RFC 9449 section 4.1); that there is one at most is for who judges it."""
+    return tuple(_headers(request, b"dpop"))
 
 
 def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:

@@ -7,6 +7,7 @@ import json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from identity.verifier.profile import CONFIRMATION_CLAIM, Confirmation
 from identity.web.errors import NO_STORE
 from identity.web.forms import read_introspection_request
 from identity.web.services import Services
@@ -28,4 +29,5 @@ class IntrospectionEndpoint:
 
 
 def _body(claims: dict[str, object]) -> bytes:
-    return json.dumps({**claims, "active": True, "token_type": "Bearer"}, separators=(",", ":")).encode()
+    scheme = Confirmation.of(claims.get(CONFIRMATION_CLAIM)).scheme
+    return json.dumps({**claims, "active": True, "token_type": scheme}, separators=(",", ":")).encode()

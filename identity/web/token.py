@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from identity.oauth.grants.pipeline import TokenResponse
-from identity.web.errors import NO_STORE
+from identity.web.errors import DPOP_NONCE, NO_STORE
 from identity.web.forms import read_revocation_request, read_token_request
 from identity.web.services import Services
 
@@ -25,7 +25,8 @@ class TokenEndpoint:
         """Answers every grant."""
         services = self._services
         answer = await services.tokens.answer(await read_token_request(request, services.address.of(request)))
-        return Response(_body(answer), 200, NO_STORE, "application/json")
+        headers = NO_STORE if answer.dpop_nonce is None else {**NO_STORE, DPOP_NONCE: answer.dpop_nonce}
+        return Response(_body(answer), 200, headers, "application/json")
 
     async def revoke(self, request: Request) -> Response:
         """Answers 200 with an empty body once the revocation is in force."""
@@ -37,7 +38,7 @@ class TokenEndpoint:
 def _body(answer: TokenResponse) -> bytes:
     members: dict[str, object] = {
         "access_token": answer.access_token,
-        "token_type": "Bearer",
+        "token_type": answer.token_type,
         "expires_in": answer.expires_in,
         "scope": " ".join(answer.scopes),
     }

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from identity.web.errors import NO_STORE
-from identity.web.forms import read_bearer_token
+from identity.web.forms import read_access_request
 from identity.web.services import Services
 
 
@@ -20,6 +20,6 @@ class UserInfoEndpoint:
 
     async def userinfo(self, request: Request) -> Response:
         """Answers with the claims of the person whose token was sent, in the header or in the form."""
-        claims = await self._services.userinfo.answer(await read_bearer_token(request))
+        claims = await self._services.userinfo.answer(await read_access_request(request))
         body = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
         return Response(body, 200, NO_STORE, "application/json")

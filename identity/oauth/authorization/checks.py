@@ -29,6 +29,7 @@ from identity.oauth.pkce import S256, is_challenge
 from identity.oauth.redirect_uris import is_registered
 from identity.oauth.registry import RegisteredClient, Registry
 from identity.oauth.scopes import grant, parse_scope
+from identity.verifier.profile import is_thumbprint
 
 CODE_GRANT = "authorization_code"
 RESPONSE_TYPE = "code"
@@ -79,6 +80,7 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
             prompts=_prompts(sent),
             max_age=_max_age(sent),
             nonce=sent.get("nonce"),
+            dpop_jkt=_dpop_jkt(sent),
             login_hint=sent.get("login_hint") or "",
             claims=read_requested_claims(sent.get("claims")).within(client.scopes),
             id_token_hint=sent.get("id_token_hint") or "",
@@ -170,6 +172,15 @@ def _challenge(sent: AuthorizationParameters, client: RegisteredClient) -> str |
     if not is_challenge(challenge):
         raise InvalidRequest("The parameter code_challenge is malformed.")
     return challenge
+
+
+def _dpop_jkt(sent: AuthorizationParameters) -> str | None:
+    """Returns the thumbprint of the key that the code is for (RFC 9449 section 10). A request that was pushed with a proof has
+    that of its key here (section 10.1)."""
+    thumbprint = sent.get("dpop_jkt")
+    if thumbprint is not None and not is_thumbprint(thumbprint):
+        raise InvalidRequest("The parameter dpop_jkt is malformed.")
+    return thumbprint
 
 
 def _prompts(sent: AuthorizationParameters) -> frozenset[Prompt]:

@@ -15,12 +15,14 @@ MOST_WRONG_VERIFIERS = 3
 @dataclass(frozen=True, slots=True)
 class CodeGrant:
     """What a code stands for: the session that begins when it is redeemed, and what the redeemer must show. `redirect_uri` is
-    what the authorization request said (None: nothing)."""
+    what the authorization request said (None: nothing); so is `dpop_jkt`, the thumbprint of the key that redeems
+    (RFC 9449 section 10)."""
 
     family: Family
     redirect_uri: str | None
     challenge: str | None
     nonce: str | None
+    dpop_jkt: str | None = None
 
 
 class Redemption(StrEnum):

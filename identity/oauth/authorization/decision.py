@@ -123,7 +123,7 @@ class Authorization:
             userinfo_claims=request.claims.userinfo,
             id_token_claims=request.claims.id_token,
         )
-        grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce)
+        grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce, request.dpop_jkt)
         return self._answer(request.back, {"code": await self.codes.issue(grant)})
 
     def _wants_login(self, request: AuthorizationRequest, session: LoginSession) -> bool:

@@ -73,4 +73,5 @@ class AuthorizationRequest:
     max_age: int | None
     login_hint: str
     claims: RequestedClaims
+    dpop_jkt: str | None = None
     id_token_hint: str = field(default="", repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from identity.feed.follower import Follower
 from identity.keyring.live import LiveKeys
@@ -11,11 +11,12 @@ from identity.oauth.authorization.codes import CodeGrant, Codes, Redemption
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Authorization
 from identity.oauth.grants.sessions import Sessions, access_of, identity_of
-from identity.oauth.grants.standing import Standing, require_alive, standing_of
+from identity.oauth.grants.standing import Standing, require_alive, require_holder, standing_of
 from identity.oauth.pkce import answers, is_verifier
 from identity.oauth.registry import Registry
 from identity.oauth.scopes import cut_by_roles
 from identity.tokens.refresh_token import Family, Generation, write_token
+from identity.verifier.profile import Confirmation
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class AuthorizationCodeGrant:
             raise _refused("issued to another client", grant.family)
         if grant.redirect_uri != request.redirect_uri:
             raise _refused("another redirect URI", grant.family)
+        key = Confirmation(jkt=grant.dpop_jkt) if grant.dpop_jkt else None
+        require_holder(key, asked.confirmation, grant.family, _refused)
         if not _proves(request.code_verifier, grant.challenge):
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
@@ -64,6 +67,8 @@ class AuthorizationCodeGrant:
         require_alive(family, login, await self.follower.knowing(family.revision), _refused)
         standing = await standing_of(family, login, asked.client, self.registry, _refused)
         scopes = tuple(scope for scope in grant.family.scopes if scope in standing.allowed)
+        if asked.session_confirmation is not None:
+            grant = replace(grant, family=replace(grant.family, confirmation=asked.session_confirmation))
         return Prepared(grant, cut_by_roles(scopes, (), standing.person), standing)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:

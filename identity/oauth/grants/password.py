@@ -59,4 +59,5 @@ class PasswordGrant:
             authentication_methods=("pwd",),
             revision=asked.revision,
             expires_at=now + self.session_lifetime,
+            confirmation=asked.session_confirmation,
         )

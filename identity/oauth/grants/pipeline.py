@@ -1,9 +1,11 @@
 """The token endpoint's phases, which every grant goes through in the same order and none can forget.
 
 1  authenticate who asks            a client, wrong or unknown: invalid_client, before anything about the grant is said;
-                                    where an API key is presented it is the only credential, and wrong: invalid_grant
+                                    where an API key is presented it is the only credential, and wrong: invalid_grant;
+                                    then which key they hold: invalid_dpop_proof, use_dpop_nonce
 2  choose the grant                 unknown: unsupported_grant_type; not this client's: unauthorized_client
-3  prepare                          scope, resource, person: all that can be refused without consequence
+3  prepare                          scope, resource, person: all that can be refused without consequence. Then the proof
+                                    of the key is used up: invalid_dpop_proof for one that was before
 4  carry out                        the one step that changes something, and the last that can fail
 5  mint                             CPU only
 6  record                           cannot fail the answer
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from identity.feed.follower import Follower
@@ -30,35 +32,52 @@ from identity.oauth.errors import (
     UnauthorizedClient,
     UnsupportedGrantType,
 )
+from identity.oauth.metadata import TOKEN_PATH
+from identity.oauth.proofs import Proofs
 from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.tokens.id_token import IdTokenGrant, IdTokenMint
 from identity.tokens.issued import IssueCounts
-from identity.verifier.profile import API_KEY_GRANT
+from identity.verifier.dpop import Proof
+from identity.verifier.profile import API_KEY_GRANT, BEARER_SCHEME, Confirmation
 
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """The token endpoint's answer (RFC 6749 section 5.1)."""
+    """The token endpoint's answer (RFC 6749 section 5.1). `dpop_nonce` is for the next proof."""
 
     access_token: str = field(repr=False)
     expires_in: int
     scopes: tuple[str, ...]
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
+    token_type: str = BEARER_SCHEME
+    dpop_nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request of which is known who asks. `revision` is the feed head seen before anything else was read; `key` is the API
-    key that was presented, and then `client` is cut to what the key is for."""
+    key that was presented, and then `client` is cut to what the key is for; `proof` is of the key that whoever asks holds."""
 
     request: TokenRequest
     client: RegisteredClient
     picture: Picture
     revision: int
     key: RegisteredApiKey | None = None
+    proof: Proof | None = None
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What whoever asks has shown to hold: the access token is bound to it."""
+        return Confirmation(jkt=self.proof.jkt) if self.proof else None
+
+    @property
+    def session_confirmation(self) -> Confirmation | None:
+        """What a session that begins now is bound to. The refresh token of a client that has a secret is bound to that already
+        (RFC 9449 section 5)."""
+        return self.confirmation if self.client.is_public else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,7 @@ class TokenPipeline:
         id_mint: IdTokenMint,
         audit: Audit,
         issued: IssueCounts,
+        proofs: Proofs,
     ) -> None:
         self._authentication = authentication
         self._api_keys = api_keys
@@ -126,6 +146,7 @@ class TokenPipeline:
         self._id_mint = id_mint
         self._audit = audit
         self._issued = issued
+        self._proofs = proofs
 
     @property
     def grant_types(self) -> tuple[str, ...]:
@@ -138,30 +159,43 @@ class TokenPipeline:
         asked = await self._authenticate(request, picture, picture.head.seq)
         try:
             grant = self._choose(asked)
-            authorization = await grant.carry_out(asked, await grant.prepare(asked))
+            prepared = await grant.prepare(asked)
+            if asked.proof is not None:
+                await self._proofs.use_up(asked.proof)
+            authorization = await grant.carry_out(asked, prepared)
         except OAuthError as error:
             self._record_refusal(asked, error)
             raise
-        now = int(time.time())
-        signer = authorization.signer or self._keys.now.signer
-        token = self._mint.mint(signer, authorization.grant, now)
-        self._issued.count(signer.kid, authorization.grant.client_id, authorization.grant.audience, now)
+        response = self._respond(asked, authorization, int(time.time()))
         self._record(asked, authorization)
-        identity = authorization.identity
+        return response
+
+    def _respond(self, asked: Asked, authorization: Authorization, now: int) -> TokenResponse:
+        signer = authorization.signer or self._keys.now.signer
+        grant, confirmation, identity = authorization.grant, asked.confirmation, authorization.identity
+        if confirmation is not None:  # Here, so that no grant can forget it.
+            grant = replace(grant, confirmation=confirmation)
+        token = self._mint.mint(signer, grant, now)
+        self._issued.count(signer.kid, grant.client_id, grant.audience, now)
         return TokenResponse(
             token,
-            self._mint.lifetime_of(authorization.grant, now),
-            authorization.grant.scopes,
+            self._mint.lifetime_of(grant, now),
+            grant.scopes,
             authorization.refresh_token,
             self._id_mint.mint(signer, identity, token, now) if identity else None,
+            confirmation.scheme if confirmation else BEARER_SCHEME,
+            self._proofs.fresh_nonce() if asked.proof else None,
         )
 
     async def _authenticate(self, request: TokenRequest, picture: Picture, revision: int) -> Asked:
         if request.grant_type == API_KEY_GRANT:
             key, owner = await self._api_keys.authenticate(request)
-            return Asked(request, owner, picture, revision, key)
+            return Asked(request, owner, picture, revision, key, self._proof(request))
         client = await self._authentication.client(request.credentials)
-        return Asked(request, client, picture, revision)
+        return Asked(request, client, picture, revision, proof=self._proof(request))
+
+    def _proof(self, request: TokenRequest) -> Proof | None:
+        return self._proofs.read(request.proofs, TOKEN_PATH)
 
     def _choose(self, asked: Asked) -> Grant:
         name = asked.request.grant_type

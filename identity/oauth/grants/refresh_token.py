@@ -11,7 +11,7 @@ from identity.models import AuditEvent
 from identity.oauth.errors import InvalidGrant, InvalidRequest
 from identity.oauth.grants.pipeline import Asked, Audit, Authorization
 from identity.oauth.grants.sessions import Sessions, access_of, identity_of
-from identity.oauth.grants.standing import Standing, require_alive, standing_of
+from identity.oauth.grants.standing import Standing, require_alive, require_holder, standing_of
 from identity.oauth.registry import Registry
 from identity.oauth.scopes import cut_by_roles, narrow
 from identity.tokens.refresh_token import Families, Family, Generation, Step, read_token, write_token
@@ -50,6 +50,7 @@ class RefreshTokenGrant:
             raise _refused("unknown")
         if family.client_id != asked.client.client_id:
             raise _refused("issued to another client", family)
+        require_holder(family.confirmation, asked.confirmation, family, _refused)
         require_alive(family, family.login, await self.follower.knowing(family.revision), _refused)
         scopes = narrow(asked.request.scopes, asked.request.resources, family.scopes, family.audience)
         standing = await standing_of(family, family.login, asked.client, self.registry, _refused)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from identity.feed.picture import Picture
 from identity.oauth.claims import SCOPE_OF
-from identity.oauth.errors import InvalidGrant
+from identity.oauth.errors import InvalidDpopProof, InvalidGrant
 from identity.oauth.registry import Person, ProtectedResource, RegisteredClient, Registry
 from identity.tokens.refresh_token import Family
-from identity.verifier.profile import OFFLINE_SCOPE
+from identity.verifier.profile import OFFLINE_SCOPE, Confirmation
 
 Refuse = Callable[[str, Family], InvalidGrant]
 """Makes the refusal of one grant, from what only the log may know of the reason."""
@@ -39,6 +39,16 @@ def require_alive(family: Family, login: str, picture: Picture, refuse: Refuse) 
     there still; empty if none must."""
     if picture.has_ended(family.family, family.subject, family.client_id, family.revision, login):
         raise refuse("ended", family)
+
+
+def require_holder(bound: Confirmation | None, shown: Confirmation | None, family: Family, refuse: Refuse) -> None:
+    """Raises an error unless whoever asks has shown to hold what this is bound to; what is bound to nothing anybody may show
+    (RFC 9449 sections 5 and 10)."""
+    if bound is None or bound == shown:
+        return
+    if shown is None and bound.jkt:
+        raise InvalidDpopProof("The request needs a DPoP proof.")
+    raise refuse("bound to another key", family)
 
 
 async def standing_of(

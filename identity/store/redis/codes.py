@@ -16,6 +16,7 @@ from identity.store.redis.commands import RedisConnection, Script
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.keys import code_key, family_key
 from identity.tokens.refresh_token import Family
+from identity.verifier.profile import Confirmation
 
 _SECRET_BYTES = 32
 
@@ -81,9 +82,11 @@ def _digest(secret: str) -> str:
 def _written(grant: CodeGrant) -> dict[str, Any]:
     """What a server of the version before does not know is left out where it says nothing: it could not read the rest."""
     written = asdict(grant)
-    for name in ("userinfo_claims", "id_token_claims"):
+    for name in ("userinfo_claims", "id_token_claims", "confirmation"):
         if not written["family"][name]:
             del written["family"][name]
+    if written["dpop_jkt"] is None:
+        del written["dpop_jkt"]
     return written
 
 
@@ -93,4 +96,6 @@ def _unpack(packed: str) -> CodeGrant:
     for name, value in family.items():
         if isinstance(value, list):
             family[name] = tuple(value)
+    if "confirmation" in family:
+        family["confirmation"] = Confirmation(**family["confirmation"])
     return CodeGrant(family=Family(**family), **found)

@@ -14,6 +14,7 @@ from identity.store.redis.commands import Node, RedisConnection, Script
 from identity.store.redis.keys import FEED_HEAD, LOOK_AT_HEAD, family_key, family_of
 from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
+from identity.verifier.profile import Confirmation
 
 _REMEMBERED = 10_000
 
@@ -150,7 +151,7 @@ def _pack(family: Family, now_ms: int, kid: str) -> str:
         " ".join(family.authentication_methods),
         family.revision,
         family.session_id,
-        None,
+        family.confirmation.claim if family.confirmation else None,
         [family.userinfo_claims, family.id_token_claims] if family.userinfo_claims or family.id_token_claims else None,
     ]
     while len(grant) > _ALWAYS and not grant[-1]:  # What says nothing is not written: there are a million families.
@@ -163,7 +164,7 @@ def _unpack(family: str, record: str) -> Family:
     *_, ends, _, grant = _fields(record)
     # Earlier versions wrote less, and later ones may write more.
     subject, client_id, scopes, audience, auth_time, methods, revision, *more = json.loads(grant)
-    session_id, _, single = (*more, *_SAYING_NOTHING[len(more) :])[:3]
+    session_id, bound, single = (*more, *_SAYING_NOTHING[len(more) :])[:3]
     return Family(
         family=family,
         subject=subject,
@@ -175,6 +176,7 @@ def _unpack(family: str, record: str) -> Family:
         revision=revision,
         expires_at=int(ends),
         session_id=session_id,
+        confirmation=None if bound is None else Confirmation.of(bound),
         userinfo_claims=tuple(single[0]),
         id_token_claims=tuple(single[1]),
     )
