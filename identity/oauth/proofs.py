@@ -9,6 +9,7 @@ from typing import Any
 
 from identity.keyring.live import LiveKeys
 from identity.oauth.errors import InvalidDpopProof, InvalidProofOfToken, InvalidToken, UseDpopNonce
+from identity.oauth.registry import FAPI
 from identity.oauth.replays import Once, Replays
 from identity.oauth.requests import AccessRequest
 from identity.verifier.dpop import REPLAY_SECONDS, Proof, ProvenRequest, read_proof
@@ -17,6 +18,9 @@ from identity.verifier.nonces import Nonces
 from identity.verifier.profile import CONFIRMATION_CLAIM, DPOP_SCHEME, Confirmation
 
 _KEY_ID_CHARACTERS = 4
+
+_NOT_FAPI = frozenset({"RS256"})
+"""FAPI 2.0 security profile, section 5.4.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +50,17 @@ class Proofs:
     replays: Replays
     nonces: Nonces | None = None
 
-    def read(self, sent: tuple[str, ...], path: str) -> Proof | None:
+    def read(self, sent: tuple[str, ...], path: str, profile: str = "") -> Proof | None:
         """Returns the proof of a POST that asks for something at `path`, or raises `InvalidDpopProof` or `UseDpopNonce`; None
-        where no `DPoP` header was sent. Nothing is used up: `use_up` comes when all else is known to be in order."""
+        where no `DPoP` header was sent. `profile` is that of the client. Nothing is used up: `use_up` comes when all else is
+        known to be in order."""
         if not sent:
             return None
         now = time.time()
         try:
             proof = read_proof(sent, ProvenRequest("POST", self.issuer + path), now)
+            if profile == FAPI and proof.algorithm in _NOT_FAPI:
+                raise InvalidProof("The DPoP proof is signed with an algorithm that is refused.")
             if self.nonces is not None:
                 self.nonces.require(proof.nonce, now)
         except NonceWanted as error:

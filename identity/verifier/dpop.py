@@ -63,6 +63,7 @@ class Proof:
 
     jkt: str
     proof_id: str
+    algorithm: str
     nonce: str | None
 
     @property
@@ -87,7 +88,9 @@ def read_proof(sent: Sequence[str], request: ProvenRequest, now: float) -> Proof
         raise InvalidProof("The signature of the DPoP proof is wrong.")
     _require_made_for(claims, request)
     _require_made_now(claims, now)
-    return Proof(key.thumbprint, _text(claims, "jti"), _text(claims, "nonce") if "nonce" in claims else None)
+    return Proof(
+        key.thumbprint, _text(claims, "jti"), key.algorithm, _text(claims, "nonce") if "nonce" in claims else None
+    )
 
 
 def token_hash(access_token: str) -> str:

@@ -22,7 +22,7 @@ REQUEST = ProvenRequest("GET", ADDRESS, TOKEN)
 
 
 def good(**changes: object) -> str:
-    return proof("GET", ADDRESS, TOKEN, **changes)  # type: ignore[arg-type]
+    return proof("GET", ADDRESS, TOKEN, **{"iat": NOW, **changes})  # type: ignore[arg-type]
 
 
 def header(**members: object) -> str:
@@ -199,7 +199,7 @@ SAME = [
 def test_p10_an_address_is_compared_by_what_it_means(one: str, other: str) -> None:
     """9, RFC 3986 section 6.2.2 and 6.2.3; query and fragment do not count."""
     for known, said in ((one, other), (other, one)):
-        assert read_proof([proof("GET", said)], ProvenRequest("GET", known), NOW)
+        assert read_proof([proof("GET", said, iat=NOW)], ProvenRequest("GET", known), NOW)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_p10_an_address_is_compared_by_what_it_means(one: str, other: str) -> No
 def test_p10_addresses_that_may_differ_do(one: str, other: str) -> None:
     """9."""
     with pytest.raises(InvalidProof, match="invalid_dpop_proof"):
-        read_proof([proof("GET", other)], ProvenRequest("GET", one), NOW)
+        read_proof([proof("GET", other, iat=NOW)], ProvenRequest("GET", one), NOW)
 
 
 def test_a53_10_a_nonce_is_one_that_was_handed_out_lately() -> None:

@@ -25,6 +25,7 @@ from identity.keyring.signers import Signer
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.errors import (
+    InvalidDpopProof,
     InvalidGrant,
     InvalidRequest,
     OAuthError,
@@ -190,12 +191,15 @@ class TokenPipeline:
     async def _authenticate(self, request: TokenRequest, picture: Picture, revision: int) -> Asked:
         if request.grant_type == API_KEY_GRANT:
             key, owner = await self._api_keys.authenticate(request)
-            return Asked(request, owner, picture, revision, key, self._proof(request))
+            return Asked(request, owner, picture, revision, key, self._proof(request, owner))
         client = await self._authentication.client(request.credentials)
-        return Asked(request, client, picture, revision, proof=self._proof(request))
+        return Asked(request, client, picture, revision, proof=self._proof(request, client))
 
-    def _proof(self, request: TokenRequest) -> Proof | None:
-        return self._proofs.read(request.proofs, TOKEN_PATH)
+    def _proof(self, request: TokenRequest, client: RegisteredClient) -> Proof | None:
+        proof = self._proofs.read(request.proofs, TOKEN_PATH, client.profile)
+        if proof is None and client.dpop_bound_access_tokens:
+            raise InvalidDpopProof("The client gets no token without a DPoP proof.")  # RFC 9449 section 5.2
+        return proof
 
     def _choose(self, asked: Asked) -> Grant:
         name = asked.request.grant_type
