@@ -12,7 +12,7 @@ from typing import Annotated
 from fastapi import FastAPI, Security
 from pydantic import BaseModel, ConfigDict, Field
 
-from identity.verifier import ANONYMOUS, ApiKeyExchange, Credential, VerifiedToken, Verifier
+from identity.verifier import ANONYMOUS, ApiKeyExchange, Credential, DPoP, VerifiedToken, Verifier
 from identity.verifier.fastapi import ApiKeyGuard, bearer_errors, verifier_lifespan
 from identity.verifier.profile import JWKS_COOLDOWN
 
@@ -22,7 +22,8 @@ SCOPES = {"orders:read": "See orders", "orders:write": "Place orders"}
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Where this service is and whom it trusts. `cooldown` in seconds: how often an unknown key id may cause a fetch.
-    `snapshot` is a file with which the service starts while the issuer is down."""
+    `snapshot` is a file with which the service starts while the issuer is down. `url` is what stands before the path where
+    clients call it: tokens that are bound to a key come with a proof for that address. It is the audience unless it is set."""
 
     issuer: str = "http://127.0.0.1:8000"
     audience: str = "http://127.0.0.1:8001"
@@ -30,11 +31,12 @@ class Settings:
     feed: str | None = None
     cooldown: float = JWKS_COOLDOWN
     snapshot: Path | None = None
+    url: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """Reads ORDERS_ISSUER, ORDERS_AUDIENCE, ORDERS_CREDENTIAL (`id:secret`), ORDERS_FEED, ORDERS_COOLDOWN and
-        ORDERS_SNAPSHOT."""
+        """Reads ORDERS_ISSUER, ORDERS_AUDIENCE, ORDERS_CREDENTIAL (`id:secret`), ORDERS_FEED, ORDERS_COOLDOWN,
+        ORDERS_SNAPSHOT and ORDERS_URL."""
         default = cls()
         return cls(
             issuer=environment.get("ORDERS_ISSUER") or default.issuer,
@@ -43,6 +45,7 @@ class Settings:
             feed=environment.get("ORDERS_FEED") or None,
             cooldown=float(environment.get("ORDERS_COOLDOWN") or default.cooldown),
             snapshot=Path(path) if (path := environment.get("ORDERS_SNAPSHOT")) else None,
+            url=environment.get("ORDERS_URL") or None,
         )
 
     def verifier(self) -> Verifier:
@@ -75,7 +78,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; without `settings` the environment decides."""
     settings = settings or Settings.from_environment()
     verifier = settings.verifier()
-    guard = ApiKeyGuard(ApiKeyExchange(verifier), scopes=SCOPES)
+    dpop = DPoP(settings.url or settings.audience)
+    guard = ApiKeyGuard(ApiKeyExchange(verifier), scopes=SCOPES, dpop=dpop)
     orders: list[Order] = []
     app = FastAPI(title="Orders", lifespan=verifier_lifespan(verifier), swagger_ui_init_oauth={"clientId": ""})
     bearer_errors(app)

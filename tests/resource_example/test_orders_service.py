@@ -16,7 +16,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 import resource_example
-from identity.testing import LocalIssuer
+from identity.testing import LocalIssuer, ProofKey
 from identity.testing.issuer import FEED_PATH
 from resource_example.app import Settings, create_app
 
@@ -45,6 +45,23 @@ def test_me_needs_any_valid_token(service: TestClient, identity_bearer: Bearer) 
     answer = service.get("/me", headers=identity_bearer(without="scope"))
     assert answer.json() == {"subject": "alice", "is_client": False, "scopes": []}
     assert service.get("/me", headers=identity_bearer(aud="http://billing.example")).status_code == 401
+
+
+def test_v13_a_bound_token_needs_its_proof(
+    service: TestClient, identity_issuer: LocalIssuer, identity_dpop: Callable[..., dict[str, str]]
+) -> None:
+    """RFC 9449 section 7: as a bearer token it is refused, and so is a proof that was used before."""
+    headers = identity_dpop("GET", f"{AUDIENCE}/orders", "orders:read")
+    as_bearer = {"Authorization": headers["Authorization"].replace("DPoP", "Bearer")}
+    assert service.get("/orders", headers=as_bearer).json()["error"] == "invalid_token"
+    assert service.get("/orders", headers=headers).status_code == 200
+    assert service.get("/orders", headers=headers).json()["error"] == "invalid_dpop_proof"
+    elsewhere = identity_dpop("GET", f"{AUDIENCE}/me", "orders:read")
+    assert service.get("/orders", headers=elsewhere).status_code == 401
+    key = ProofKey()
+    token = identity_issuer.token(bound_to=key)
+    thief = {"Authorization": f"DPoP {token}", "DPoP": ProofKey().proof("GET", f"{AUDIENCE}/me", token)}
+    assert service.get("/me", headers=thief).json()["error"] == "invalid_token"
 
 
 def test_orders_need_their_scopes(service: TestClient, identity_bearer: Bearer) -> None:

@@ -14,8 +14,10 @@ from identity.store.embedded import EmbeddedValkey
 from identity.store.redis.connection import RedisConnection, connect
 from identity.store.redis.families import RedisFamilies
 from identity.store.redis.feed import RedisStream
+from identity.store.redis.keys import family_key
 from identity.tokens.issued import Holder
 from identity.tokens.refresh_token import Family, Generation, Step
+from identity.verifier.profile import Confirmation
 
 DAY = 86_400
 KID = "K" * 43
@@ -75,6 +77,29 @@ async def test_a_family_reads_back_as_it_was_begun(redis: RedisConnection) -> No
     family = some_family(subject='o\'brien "ü€😀"', scopes=("a:b", "c/d"), authentication_methods=("pwd", "otp"))
     await families(redis).begin(family, KID)
     assert await families(redis).read(family.family) == family
+
+
+@pytest.mark.parametrize("session_id", ["", "sid"])
+@pytest.mark.parametrize("confirmation", [Confirmation(jkt="j" * 43), Confirmation(x5t="x" * 43)])
+async def test_a53_a_family_stays_bound_to_its_key(
+    redis: RedisConnection, session_id: str, confirmation: Confirmation
+) -> None:
+    """After any number of refreshes, at a server that reads it for the first time."""
+    store, family = families(redis), some_family(session_id=session_id, confirmation=confirmation)
+    await store.begin(family, KID)
+    assert await steps(store, family.family, 0, 1) == [Step.ADVANCED] * 2
+    assert await families(redis).read(family.family) == family
+
+
+async def test_a53_what_a_later_version_bound_a_family_to_is_never_passed_over(redis: RedisConnection) -> None:
+    """F24: nobody can show it, so nobody refreshes."""
+    store, family = families(redis), some_family(session_id="sid", confirmation=Confirmation(jkt="j" * 43))
+    await store.begin(family, KID)
+    key = family_key(family.family)
+    await redis.execute("SET", key, str(await redis.execute("GET", key)).replace('"jkt"', '"something"'))
+    read = await families(redis).read(family.family)
+    assert read is not None
+    assert read.confirmation == Confirmation()
 
 
 async def test_a_family_that_was_never_begun_is_unknown(redis: RedisConnection) -> None:

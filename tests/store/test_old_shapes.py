@@ -123,6 +123,7 @@ async def test_a_session_of_every_version_goes_on(redis: RedisConnection, kid: s
     family = await families.read("family")
     assert isinstance(family, Family)
     assert (family.subject, family.client_id, family.scopes, family.revision) == ("a1b2c3", "web", ("orders:read",), 5)
+    assert (family.session_id, family.confirmation) == ("", None)
     assert sum((await families.holders([KID])).values()) == (1 if kid else 0)
     assert await families.step(Generation("family", 3), rotates=True, kid=KID) is Step.ADVANCED
     assert await families.holders([KID]) == {Holder("web", "https://orders.example"): 1}

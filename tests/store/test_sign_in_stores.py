@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
+from dataclasses import replace
 
 from engines import keys
 from test_families import KID, families, some_family
@@ -17,6 +19,7 @@ from identity.store.redis.interactions import RedisInteractions
 from identity.store.redis.keys import code_key
 from identity.store.redis.login_sessions import RedisLoginSessions
 from identity.tokens.refresh_token import Generation, Step
+from identity.verifier.profile import Confirmation
 
 
 def some_grant() -> CodeGrant:
@@ -52,6 +55,28 @@ async def test_a_code_stands_for_what_it_was_issued_for(redis: RedisConnection) 
     assert await codes.read(code) == grant
     assert await codes.read(code[:-1]) is None
     assert await codes.read("\ud800") is None
+
+
+async def test_a22_a_code_and_its_session_know_the_keys_they_are_for(redis: RedisConnection) -> None:
+    """A53: what is bound stays bound, at whichever server it is read."""
+    codes = codes_of(redis, 60, 60)
+    for confirmation in (Confirmation(jkt="j" * 43), Confirmation(x5t="x" * 43)):
+        grant = replace(some_grant(), dpop_jkt="k" * 43)
+        code = await codes.issue(grant)
+        assert await codes.read(code) == grant
+        bound = replace(grant, family=replace(grant.family, confirmation=confirmation))
+        assert await codes.redeem(bound, KID) is Redemption.REDEEMED
+        assert await families(redis).read(grant.family.family) == bound.family
+
+
+async def test_f24_a_code_for_no_key_is_what_the_version_before_wrote(redis: RedisConnection) -> None:
+    """So a server of that version can read it, and what it wrote is read here."""
+    codes, grant = codes_of(redis, 60, 60), some_grant()
+    code = await codes.issue(grant)
+    written = json.loads(str(await redis.execute("GET", code_key(grant.family.family))).split(" ", 4)[4])
+    assert set(written) == {"family", "redirect_uri", "challenge", "nonce"}
+    assert "confirmation" not in written["family"]
+    assert await codes.read(code) == grant
 
 
 async def test_a20_redis_knows_no_code(redis: RedisConnection) -> None:

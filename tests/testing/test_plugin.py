@@ -34,7 +34,7 @@ def test_the_example_of_the_page_passes(tmp_path):
 
 def test_the_fixtures_explain_themselves(tmp_path):
     told = run_pytest(tmp_path, "--fixtures").stdout
-    for name in ("identity_audience", "identity_issuer", "identity_bearer"):
+    for name in ("identity_audience", "identity_issuer", "identity_bearer", "identity_dpop"):
         assert re.search(rf"^{name} -- .*\n    \S", told, re.M), name
 
 
