@@ -192,7 +192,7 @@ def services_of(parts: Parts) -> Services:
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
         userinfo=UserInfo(live_tokens, parts.registry, proofs),
-        browsers=_browsers(parts, codes, authentication, jwts),
+        browsers=_browsers(parts, codes, authentication, jwts, proofs),
         address=ClientAddress(settings.trusted_proxies),
         registry=parts.registry,
         verifiers=RedisVerifiers(stores.redis),
@@ -213,7 +213,9 @@ def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
     )
 
 
-def _browsers(parts: Parts, codes: Codes, authentication: ClientAuthentication, jwts: ClientJwts) -> Browsers:
+def _browsers(
+    parts: Parts, codes: Codes, authentication: ClientAuthentication, jwts: ClientJwts, proofs: Proofs
+) -> Browsers:
     settings, redis = parts.settings, parts.stores.redis
     sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
     lifetime, hints = settings.refresh_absolute_lifetime, IdTokenHints(parts.keys, settings.issuer)
@@ -225,6 +227,7 @@ def _browsers(parts: Parts, codes: Codes, authentication: ClientAuthentication, 
             RequestObjects(settings.issuer, parts.registry, jwts),
             RedisPushedRequests(redis),
             _PUSHED_SECONDS,
+            proofs,
         ),
         RedisInteractions(redis, _INTERACTION_SECONDS),
         sessions,

@@ -78,8 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Builds the service; without `settings` the environment decides."""
     settings = settings or Settings.from_environment()
     verifier = settings.verifier()
-    dpop = DPoP(settings.url or settings.audience)
-    guard = ApiKeyGuard(ApiKeyExchange(verifier), scopes=SCOPES, dpop=dpop)
+    guard = ApiKeyGuard(ApiKeyExchange(verifier), scopes=SCOPES, dpop=DPoP(settings.url or settings.audience))
     orders: list[Order] = []
     app = FastAPI(title="Orders", lifespan=verifier_lifespan(verifier), swagger_ui_init_oauth={"clientId": ""})
     bearer_errors(app)

@@ -55,6 +55,7 @@ class PushedAuthorizationRequest:
 
     sent: AuthorizationParameters
     credentials: ClientCredentials
+    proofs: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

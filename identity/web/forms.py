@@ -15,10 +15,9 @@ from starlette.requests import Request
 
 from identity.oauth.authorization.request import AuthorizationParameters
 from identity.oauth.client_assertions import ASSERTION_TYPE
-from identity.oauth.errors import InvalidClient, InvalidRequest, InvalidToken
+from identity.oauth.errors import InvalidClient, InvalidRequest
 from identity.oauth.registry import AuthenticationMethod
 from identity.oauth.requests import (
-    AccessRequest,
     ClientCredentials,
     IntrospectionRequest,
     PushedAuthorizationRequest,
@@ -26,7 +25,7 @@ from identity.oauth.requests import (
     TokenRequest,
 )
 from identity.oauth.scopes import parse_scope
-from identity.verifier.profile import API_KEY_PARAMETER, BEARER_SCHEME, DPOP_SCHEME
+from identity.verifier.profile import API_KEY_PARAMETER
 
 MAX_BODY_BYTES = 64 * 1024
 BODY_SECONDS = 8.0
@@ -74,7 +73,7 @@ class Form:
 
 async def read_token_request(request: Request, address: str) -> TokenRequest:
     """Parses a request to the token endpoint, or raises `InvalidRequest` or `InvalidScope`."""
-    form = await _read_form(request)
+    form = await read_form(request)
     return TokenRequest(
         grant_type=form.get("grant_type") or "",
         credentials=read_client_credentials(request, form),
@@ -115,18 +114,18 @@ async def read_authorization_parameters(request: Request) -> AuthorizationParame
 async def read_pushed_request(request: Request) -> PushedAuthorizationRequest:
     """Parses a request to the pushed authorization request endpoint, or raises `InvalidRequest`. What authenticates the client
     is no part of what it asks for."""
-    form = await _read_form(request)
+    form = await read_form(request)
     if sum(len(name) + len(value) for name, value in form.values.items()) > _MAX_AUTHORIZATION_BYTES:
         raise BodyTooLarge("The request is too long.")
     values = {name: value for name, value in form.values.items() if name not in _CREDENTIALS}
     return PushedAuthorizationRequest(
-        AuthorizationParameters(values, form.resources), read_client_credentials(request, form)
+        AuthorizationParameters(values, form.resources), read_client_credentials(request, form), read_proofs(request)
     )
 
 
 async def read_login_form(request: Request) -> LoginForm:
     """Parses the form of the login page, or raises `InvalidRequest`."""
-    form = await _read_form(request)
+    form = await read_form(request)
     return LoginForm(form.get("interaction") or "", form.get("username") or "", form.get("password") or "")
 
 
@@ -140,50 +139,30 @@ class ConsentForm:
 
 async def read_consent_form(request: Request) -> ConsentForm:
     """Parses the form of the consent page, or raises `InvalidRequest`."""
-    form = await _read_form(request)
+    form = await read_form(request)
     return ConsentForm(form.get("interaction") or "", form.get("decision") == "allow")
 
 
 async def read_confirmation(request: Request) -> str:
     """Returns which request the form of a page confirms, or raises `InvalidRequest`."""
-    return (await _read_form(request)).get("interaction") or ""
+    return (await read_form(request)).get("interaction") or ""
 
 
 async def read_revocation_request(request: Request, address: str) -> RevocationRequest:
     """Parses a request to the revocation endpoint, or raises `InvalidRequest`."""
-    form = await _read_form(request)
+    form = await read_form(request)
     return RevocationRequest(form.get("token") or "", read_client_credentials(request, form), address)
 
 
 async def read_introspection_request(request: Request) -> IntrospectionRequest:
     """Parses a request to the introspection endpoint, or raises `InvalidRequest`."""
-    form = await _read_form(request)
+    form = await read_form(request)
     return IntrospectionRequest(form.get("token") or "", read_client_credentials(request, form))
-
-
-async def read_access_request(request: Request) -> AccessRequest:
-    """Parses the access token of the header, or of the form, never both (RFC 6750 section 2), and the proofs beside it; raises
-    `InvalidToken` if there is no token. In a query it would be in every log."""
-    headers = _headers(request, b"authorization")
-    sent = (await _read_form(request)).get("access_token") if request.method == "POST" and _is_form(request) else None
-    if headers and sent is not None:
-        raise InvalidRequest("The access token was sent in two ways.")
-    name, _, token = "".join(headers[:1]).partition(" ")
-    scheme = _SCHEMES.get(name.lower()) if headers else BEARER_SCHEME
-    if scheme is None or len(headers) > 1:
-        raise InvalidToken("The request needs a bearer token.")
-    token = sent or token.strip()
-    if not token:
-        raise InvalidToken("The request needs an access token.")
-    return AccessRequest(token, scheme, request.method, read_proofs(request))
-
-
-_SCHEMES = {scheme.lower(): scheme for scheme in (BEARER_SCHEME, DPOP_SCHEME)}
 
 
 def read_proofs(request: Request) -> tuple[str, ...]:
     """Returns what was sent in `DPoP` headers (RFC 9449 section 4.1); that there is one at most is for who judges it."""
-    return tuple(_headers(request, b"dpop"))
+    return tuple(headers_of(request, b"dpop"))
 
 
 def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:
@@ -216,7 +195,8 @@ def _credentials_in(form: Form) -> ClientCredentials:
     return ClientCredentials(client_id, assertion=assertion, method=AuthenticationMethod.PRIVATE_KEY_JWT)
 
 
-async def _read_form(request: Request) -> Form:
+async def read_form(request: Request) -> Form:
+    """Parses a form in which nothing but `resource` is repeated, or raises `InvalidRequest`."""
     pairs = _pairs_of(await _read_form_body(request))
     values, faulty = _sorted_out(pairs)
     if faulty:
@@ -225,13 +205,14 @@ async def _read_form(request: Request) -> Form:
 
 
 async def _read_form_body(request: Request) -> bytes:
-    if not _is_form(request):
+    if not is_form(request):
         raise UnsupportedMediaType(f"The body must be {_FORM_TYPE}.")
     return await _read_body(request)
 
 
-def _is_form(request: Request) -> bool:
-    media_type = "".join(_headers(request, b"content-type")[:1])
+def is_form(request: Request) -> bool:
+    """Tells whether the body says that it is a urlencoded form."""
+    media_type = "".join(headers_of(request, b"content-type")[:1])
     return media_type.partition(";")[0].strip().lower() == _FORM_TYPE
 
 
@@ -262,7 +243,7 @@ def _resources(pairs: list[tuple[str, str]]) -> tuple[str, ...]:
 
 
 async def _read_body(request: Request) -> bytes:
-    announced = "".join(_headers(request, b"content-length")[:1])
+    announced = "".join(headers_of(request, b"content-length")[:1])
     if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
         raise BodyTooLarge("The request body is too large.")
     try:
@@ -281,7 +262,7 @@ async def _gather(request: Request) -> bytes:
     return bytes(body)
 
 
-def _headers(request: Request, name: bytes) -> list[str]:
+def headers_of(request: Request, name: bytes) -> list[str]:
     """Returns the values of a header. Starlette's `Headers` decodes and compares all of them for each look-up."""
     return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
@@ -289,7 +270,7 @@ def _headers(request: Request, name: bytes) -> list[str]:
 def _read_basic(request: Request) -> ClientCredentials | None:
     """Parses HTTP Basic; both parts are form-urlencoded (RFC 6749 section 2.3.1). An empty name with an empty secret is
     what Swagger sends when its fields are left blank: it names nobody, and is the same as no header."""
-    headers = _headers(request, b"authorization")
+    headers = headers_of(request, b"authorization")
     if not headers:
         return None
     scheme, _, encoded = headers[0].partition(" ")

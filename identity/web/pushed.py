@@ -7,7 +7,7 @@ import json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from identity.web.errors import NO_STORE
+from identity.web.errors import DPOP_NONCE, NO_STORE
 from identity.web.forms import read_pushed_request
 from identity.web.services import Services
 
@@ -22,4 +22,5 @@ class PushedAuthorizationEndpoint:
         """Answers 201 with what the browser is to be sent to the authorization endpoint with."""
         pushed = await self._pushed.push(await read_pushed_request(request))
         body = {"request_uri": pushed.request_uri, "expires_in": pushed.expires_in}
-        return Response(json.dumps(body).encode(), 201, NO_STORE, "application/json")
+        headers = NO_STORE if pushed.dpop_nonce is None else {**NO_STORE, DPOP_NONCE: pushed.dpop_nonce}
+        return Response(json.dumps(body).encode(), 201, headers, "application/json")

@@ -7,8 +7,8 @@ import json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from identity.web.access import read_access_request
 from identity.web.errors import NO_STORE
-from identity.web.forms import read_access_request
 from identity.web.services import Services
 
 

@@ -227,6 +227,33 @@ async def test_a22_a_thumbprint_that_is_none_is_told_to_the_client(issuer: Issue
     assert answer["error"] == "invalid_request"
 
 
+PAR = ISSUER + "/par"
+
+
+async def push(issuer: Issuer, flow: Flow, sent: str, **changes: Any) -> Response:
+    return await issuer.http.post("/par", data=flow.parameters(**changes), headers={"DPoP": sent})
+
+
+async def test_a22_a_request_that_was_pushed_with_a_proof_is_for_its_key(issuer: Issuer) -> None:
+    """RFC 9449 section 10.1."""
+    flow = Flow()
+    reference = (await push(issuer, flow, proof(address=PAR))).json()["request_uri"]
+    carried = {**dict.fromkeys(flow.parameters()), "client_id": CLIENT, "request_uri": reference}
+    fields = await code_of(issuer, flow, **carried)
+    assert refusal(await ask(issuer, "authorization_code", proof(key=OTHER), **fields)) == INVALID_GRANT
+    assert refusal(await ask(issuer, "authorization_code", None, **fields)) == INVALID_PROOF
+    assert await jkt(issuer, bound(await ask(issuer, "authorization_code", **fields))) == thumbprint(EC)
+
+
+async def test_a53_a_request_is_pushed_with_a_proof_for_that_once(issuer: Issuer) -> None:
+    """One for the token endpoint is another's, and one that names a key is not pushed with the proof of another."""
+    sent = proof(address=PAR)
+    answer = await push(issuer, Flow(), sent, dpop_jkt=thumbprint(EC))
+    assert answer.status_code == 201
+    for wrong, named in ((sent, None), (proof(), None), (proof(address=PAR), thumbprint(OTHER))):
+        assert refusal(await push(issuer, Flow(), wrong, dpop_jkt=named)) == INVALID_PROOF
+
+
 async def test_a_client_that_wants_bound_tokens_gets_no_other(issuer: Issuer) -> None:
     """RFC 9449 section 5.2: whichever grant it uses."""
     new = NewClient(
@@ -274,6 +301,10 @@ async def test_a53_a_nonce_is_asked_for_and_taken_by_every_replica(start_issuer:
         answer = await service_token(replica, proof(nonce=nonce))
         bound(answer)
         bound(await service_token(issuer, proof(nonce=answer.headers["dpop-nonce"])))
+        pushed = await push(issuer, Flow(), proof(address=PAR))
+        assert refusal(pushed) == (400, "use_dpop_nonce")
+        pushed = await push(replica, Flow(), proof(address=PAR, nonce=pushed.headers["dpop-nonce"]))
+        bound(await service_token(issuer, proof(nonce=pushed.headers["dpop-nonce"])))
         for wrong in (nonce + "x", "x", "1." + nonce.partition(".")[2]):
             assert refusal(await service_token(issuer, proof(nonce=wrong))) == (400, "use_dpop_nonce")
         unbound(await service_token(issuer, None))

@@ -1,0 +1,29 @@
+"""Requests that an access token opens an endpoint of this server for."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+
+from identity.oauth.errors import InvalidRequest, InvalidToken
+from identity.oauth.requests import AccessRequest
+from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME
+from identity.web.forms import headers_of, is_form, read_form, read_proofs
+
+_SCHEMES = {scheme.lower(): scheme for scheme in (BEARER_SCHEME, DPOP_SCHEME)}
+
+
+async def read_access_request(request: Request) -> AccessRequest:
+    """Parses the access token of the header, or of the form, never both (RFC 6750 section 2), and the proofs beside it; raises
+    `InvalidToken` if there is no token. In a query it would be in every log."""
+    headers = headers_of(request, b"authorization")
+    sent = (await read_form(request)).get("access_token") if request.method == "POST" and is_form(request) else None
+    if headers and sent is not None:
+        raise InvalidRequest("The access token was sent in two ways.")
+    name, _, token = "".join(headers[:1]).partition(" ")
+    scheme = _SCHEMES.get(name.lower()) if headers else BEARER_SCHEME
+    if scheme is None or len(headers) > 1:
+        raise InvalidToken("The request needs a bearer token.")
+    token = sent or token.strip()
+    if not token:
+        raise InvalidToken("The request needs an access token.")
+    return AccessRequest(token, scheme, request.method, read_proofs(request))
