@@ -4,7 +4,7 @@ instead."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -57,11 +57,8 @@ class Bearer:
     resource_metadata: str | None = None
     api_keys: ApiKeyExchange | None = None
     dpop: DPoP | None = None
-    _schemes: frozenset[bytes] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        schemes = {_BEARER} if self.dpop is None else {_DPOP} if self.dpop.required else {_BEARER, _DPOP}
-        object.__setattr__(self, "_schemes", frozenset(schemes))
         if self.api_keys is not None and self.api_keys.verifier is not self.verifier:
             raise ValueError("the API keys are exchanged for another verifier")
         if self.when_stale is not None:
@@ -96,17 +93,15 @@ class Bearer:
     async def _verify(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> VerifiedToken:
         if self.api_keys is not None and (key := self._api_key(scope)) is not None:
             return await self.api_keys.verify(key, when_stale=self.when_stale)
-        scheme, token = self._credential(scope, scopes)
-        if scheme == _DPOP:
-            return await self._verify_bound(scope, token)
-        return await self.verifier.verify(token, when_stale=self.when_stale)
+        if self.dpop is not None and (self.dpop.required or _is_by_proof(scope)):
+            return await self._verify_bound(self.dpop, scope, self._token(scope, scopes, _DPOP))
+        return await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
 
-    async def _verify_bound(self, scope: Mapping[str, Any], token: str) -> VerifiedToken:
-        assert self.dpop is not None  # its scheme would not have been taken
-        proof = self.dpop.read(scope, token)
+    async def _verify_bound(self, dpop: DPoP, scope: Mapping[str, Any], token: str) -> VerifiedToken:
+        proof = dpop.read(scope, token)
         confirmation = Confirmation(jkt=proof.jkt)
         verified = await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
-        await self.dpop.use_up(proof)
+        await dpop.use_up(proof)
         return verified
 
     def _api_key(self, scope: Mapping[str, Any]) -> str | None:
@@ -124,21 +119,20 @@ class Bearer:
             raise self._bad_request("The X-API-Key header holds no key.")
         return text
 
-    def _credential(self, scope: Mapping[str, Any], scopes: Sequence[str]) -> tuple[bytes, str]:
-        """Returns scheme and token of the one `Authorization` header; a token is taken from nowhere else (V15, RFC 6750 section
-        2)."""
+    def _token(self, scope: Mapping[str, Any], scopes: Sequence[str], expected: bytes = _BEARER) -> str:
+        """Returns the token of the one `Authorization` header; it is taken from nowhere else (V15, RFC 6750 section 2)."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         if _is_in_query(scope["query_string"]):
             raise self._bad_request("The token must be sent in the Authorization header.")
         if len(values) > 1:
             raise self._bad_request("There is more than one Authorization header.")
         scheme, _, token = values[0].partition(b" ") if values else (b"", b"", b"")
-        scheme = scheme.lower()
-        if scheme not in self._schemes:
+        if scheme.lower() != expected:
             raise BearerRefused(401, "missing_token", _MISSING, self._challenge(scope=" ".join(scopes)))
         if not (token := token.strip(b" ")):
             raise self._bad_request("The Authorization header holds no token.")
-        return scheme, token.decode("latin-1")
+        text: str = token.decode("latin-1")
+        return text
 
     def _bad_request(self, description: str) -> BearerRefused:
         challenge = self._challenge(error="invalid_request", error_description=description)
@@ -146,7 +140,7 @@ class Bearer:
 
     def _challenge(self, by_proof: bool = False, **parameters: str) -> dict[str, str]:
         """Says which scheme the token is to be sent by; where both will do, the other one, too (RFC 9449 section 7.2)."""
-        by_proof = by_proof or _BEARER not in self._schemes
+        by_proof = by_proof or (self.dpop is not None and self.dpop.required)
         if self.resource_metadata:
             parameters["resource_metadata"] = self.resource_metadata
         if by_proof:
