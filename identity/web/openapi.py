@@ -64,7 +64,7 @@ _TOKENS: dict[str, Any] = {
     "required": ["access_token", "token_type", "expires_in"],
     "properties": {
         "access_token": {"type": "string"},
-        "token_type": {"type": "string", "enum": ["Bearer"]},
+        "token_type": {"type": "string", "enum": ["Bearer", "DPoP"]},
         "expires_in": {"type": "integer"},
         "scope": {"type": "string"},
         "refresh_token": {"type": "string"},
