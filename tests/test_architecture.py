@@ -34,6 +34,7 @@ OURS: dict[str, set[str]] = {
         "identity.verifier.errors",
         "identity.verifier.nonces",
         "identity.verifier.profile",
+        "identity.verifier.signature_keys",
     },
     "identity.administration": {
         "identity.accounts",

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from jwt.algorithms import get_default_algorithms
-
-from identity.oauth.client_keys import ALGORITHMS, FAPI_ALGORITHMS, ClientKey
+from identity.oauth.client_keys import FAPI_ALGORITHMS
 from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.registry import FAPI, RegisteredClient
 from identity.verifier.compact import FORBIDDEN_HEADERS, read_header, split, strict_json_object, to_bytes
 from identity.verifier.errors import InvalidToken
 from identity.verifier.profile import LEEWAY
+from identity.verifier.signature_keys import SIGNATURE_ALGORITHMS
 
 _FORBIDDEN: Final = FORBIDDEN_HEADERS - {"x5t", "x5t#S256"}
 """Names of a certificate do no harm: the keys are the registered ones, whatever a JWT calls them."""
-
-_ALGORITHMS: Final[dict[str, Any]] = get_default_algorithms()
 
 
 class ClientJwtError(ValueError):
@@ -50,10 +47,11 @@ class ClientJwts:
         typ, alg, kid = header.get("typ", ""), header.get("alg"), header.get("kid")
         if not isinstance(typ, str) or typ.lower().removeprefix("application/") not in types:
             raise ClientJwtError("of another type")
-        if not isinstance(alg, str) or alg not in (FAPI_ALGORITHMS if client.profile == FAPI else ALGORITHMS):
+        if not isinstance(alg, str) or alg not in (FAPI_ALGORITHMS if client.profile == FAPI else SIGNATURE_ALGORITHMS):
             raise ClientJwtError("another algorithm")
         keys = await self.keys.of(client, kid)
-        if not any(_is_signed_by(key, alg, kid, signed, signature, now) for key in keys):
+        # One that names no key may be by any of them.
+        if not any(key.signed(alg, signature, signed, now) for key in keys if kid in (None, key.kid)):
             raise ClientJwtError("by none of the client's keys")
         return payload
 
@@ -78,13 +76,6 @@ def _parts(token: str) -> tuple[Mapping[str, object], Mapping[str, object], byte
         return read_header(header), strict_json_object(payload), signature, signed
     except (InvalidToken, ValueError):
         raise ClientJwtError("malformed") from None
-
-
-def _is_signed_by(key: ClientKey, alg: str, kid: object, signed: bytes, signature: bytes, now: float) -> bool:
-    """Tells whether this key, which is still good, made the signature. A JWT that names no key may be by any of them."""
-    is_meant = alg in key.algorithms and (kid is None or kid == key.kid)
-    is_good = key.expires_at is None or now < key.expires_at
-    return is_meant and is_good and bool(_ALGORITHMS[alg].verify(signed, key.key, signature))
 
 
 def _time(claims: Mapping[str, object], name: str) -> float | None:

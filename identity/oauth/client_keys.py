@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt import PyJWK
-from jwt.exceptions import PyJWTError
-
-from identity.verifier.profile import MAX_KEY_ID_CHARACTERS, MINIMUM_RSA_BITS
+from identity.verifier.profile import MAX_KEY_ID_CHARACTERS
+from identity.verifier.signature_keys import SIGNATURE_ALGORITHMS, SignatureKey, UnusableKey, read_signature_key
 
 MOST_KEYS = 16
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-"""What clients may sign with: asymmetric, so that nobody who can check a signature can make one."""
+FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA", "Ed25519")
+"""What the FAPI 2.0 security profile leaves of the algorithms (section 5.4.1)."""
 
-FAPI_ALGORITHMS = ("PS256", "ES256", "EdDSA")
-"""What the FAPI 2.0 security profile leaves of them (section 5.4.1)."""
-
-_PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-_OF_TYPE = {"RSA": ("RS256", "PS256"), "EC": ("ES256",), "OKP": ("EdDSA",)}
+_OF_TYPE = {"RSA": ("RS256", "PS256"), "EC": ("ES256",), "OKP": ("EdDSA", "Ed25519")}
 
 
 class ClientKeyError(ValueError):
@@ -31,13 +21,18 @@ class ClientKeyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ClientKey:
-    """One key. `algorithms` is what its signatures may say: one if the JWK says which. `expires_at` (Unix seconds) is the end
+    """One key, by the algorithms that its signatures may say: one if the JWK says which. `expires_at` (Unix seconds) is the end
     that some registries write into a JWK; a signature by an expired key proves nothing."""
 
     kid: str | None
-    algorithms: tuple[str, ...]
-    key: Any
+    by_algorithm: Mapping[str, SignatureKey] = field(repr=False)
     expires_at: float | None
+
+    def signed(self, algorithm: str, signature: bytes, signing_input: bytes, now: float) -> bool:
+        """Tells whether the holder of the key, which is still good, signed this."""
+        key = self.by_algorithm.get(algorithm)
+        is_good = self.expires_at is None or now < self.expires_at
+        return key is not None and is_good and key.verifies(signature, signing_input)
 
 
 def read_client_keys(jwks: Iterable[Mapping[str, object]]) -> tuple[ClientKey, ...]:
@@ -53,30 +48,17 @@ def read_client_keys(jwks: Iterable[Mapping[str, object]]) -> tuple[ClientKey, .
 
 
 def _read(entry: Mapping[str, object]) -> ClientKey:
-    if not _PRIVATE_MEMBERS.isdisjoint(entry) or entry.get("kty") == "oct":
-        raise ClientKeyError("it holds a private or symmetric key")
     kid, alg, expires_at = entry.get("kid"), entry.get("alg"), entry.get("exp")
     if kid is not None and not (isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID_CHARACTERS):
         raise ClientKeyError("a kid is malformed")
-    algorithms = _OF_TYPE.get(str(entry.get("kty")), ())
-    if not algorithms or (alg is not None and alg not in algorithms):
-        raise ClientKeyError("a key is of a type or algorithm that is not supported")
-    if expires_at is not None and (not isinstance(expires_at, (int, float)) or isinstance(expires_at, bool)):
+    if expires_at is not None and expires_at.__class__ not in (int, float):  # A bool has another class.
         raise ClientKeyError("an exp is malformed")
-    return ClientKey(kid, (str(alg),) if alg else algorithms, _load(entry, algorithms[0]), expires_at)
-
-
-def _load(entry: Mapping[str, object], algorithm: str) -> Any:
-    members = {name: entry[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in entry}
+    possible = _OF_TYPE.get(str(entry.get("kty")), SIGNATURE_ALGORITHMS)
+    if alg is not None and alg not in possible:
+        raise ClientKeyError("the algorithm of a key is not supported")
+    assert expires_at is None or isinstance(expires_at, int | float)
     try:
-        key = PyJWK(members, algorithm=algorithm).key
-    except (PyJWTError, ValueError, TypeError):
-        raise ClientKeyError("a key is malformed") from None
-    strong = (
-        (isinstance(key, RSAPublicKey) and key.key_size >= MINIMUM_RSA_BITS)
-        or (isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1))
-        or isinstance(key, Ed25519PublicKey)
-    )
-    if not strong:
-        raise ClientKeyError("a key is too short, or of another curve than P-256 and Ed25519")
-    return key
+        algorithms = possible if alg is None else (str(alg),)
+        return ClientKey(kid, {name: read_signature_key(entry, name) for name in algorithms}, expires_at)
+    except UnusableKey as error:
+        raise ClientKeyError(str(error)) from None

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from identity.oauth.assurance import ACR_VALUES
 from identity.oauth.claims import CLAIMS_OF
-from identity.oauth.client_keys import ALGORITHMS
 from identity.oauth.pkce import S256
 from identity.verifier import profile
 from identity.verifier.dpop import PROOF_ALGORITHMS
+from identity.verifier.signature_keys import SIGNATURE_ALGORITHMS
 
 AUTHORIZATION_PATH = "/authorize"
 LOGIN_PATH = "/login"
@@ -57,14 +57,14 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "claims_parameter_supported": True,
         "acr_values_supported": list(ACR_VALUES),
         "request_parameter_supported": True,
-        "request_object_signing_alg_values_supported": list(ALGORITHMS),
+        "request_object_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),
         "require_signed_request_object": False,
         "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
         "scopes_supported": sorted(scopes),
         "token_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
         "revocation_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": _RESOURCE_AUTHENTICATION,
     }

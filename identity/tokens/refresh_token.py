@@ -78,7 +78,6 @@ class Family:
     revision: int
     expires_at: int
     session_id: str = ""
-    session_id: str = ""
     userinfo_claims: tuple[str, ...] = ()
     id_token_claims: tuple[str, ...] = ()
     confirmation: Confirmation | None = None

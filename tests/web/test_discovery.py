@@ -32,7 +32,7 @@ _OWN = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "
 _PROFILE = {"name", "family_name", "given_name", "middle_name", "nickname", "preferred_username", "profile", "picture"}
 _MORE = {"website", "gender", "birthdate", "zoneinfo", "locale", "updated_at", "address"}
 _REACH = {"email", "email_verified", "phone_number", "phone_number_verified"}
-_SIGNED = ["RS256", "PS256", "ES256", "EdDSA"]
+_SIGNED = ["ES256", "PS256", "RS256", "EdDSA", "Ed25519"]
 _METHODS = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 _CLAIMS = _OWN | _PROFILE | _MORE | _REACH
 

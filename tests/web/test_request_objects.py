@@ -154,4 +154,4 @@ async def test_metadata_says_what_may_be_signed(issuer: Issuer) -> None:
     """P02."""
     document = json.loads((await issuer.http.get("/.well-known/openid-configuration")).content)
     assert document["request_parameter_supported"] is True
-    assert document["request_object_signing_alg_values_supported"] == ["RS256", "PS256", "ES256", "EdDSA"]
+    assert document["request_object_signing_alg_values_supported"] == ["ES256", "PS256", "RS256", "EdDSA", "Ed25519"]
