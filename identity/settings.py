@@ -27,6 +27,8 @@ _INJECTED_BY_KUBERNETES = re.compile(r"IDENTITY_(SERVICE_|PORT)")
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 
+_LONGEST_BRAND_NAME = 80
+
 Seconds = Annotated[float, Field(ge=0)]
 
 _UNDER_WAY_SECONDS = 30
@@ -111,6 +113,11 @@ class Settings(BaseModel):
         None, description="Their password; remove it after the first start."
     )
 
+    brand_name: str = Field("Identity", description="What people know you as: the heading and title of every page.")
+    logo_file: Path | None = Field(None, description="SVG, PNG, JPEG or WebP shown in place of the name.")
+    accent_color: str | None = Field(None, description="Colour of buttons, as #rrggbb.")
+    templates_dir: Path | None = Field(None, description="Folder of templates that take the place of ours.")
+
     login_attempts: int = Field(10, ge=1, description="Wrong passwords per account and 15 minutes.")
     login_attempts_per_address: int = Field(100, ge=1, description="Wrong passwords per address and 15 minutes.")
     password_threads: int = Field(0, ge=0, description="Threads that hash passwords; 0 means one for each core.")
@@ -135,6 +142,20 @@ class Settings(BaseModel):
     @classmethod
     def _are_private_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         read_networks(value)
+        return value
+
+    @field_validator("brand_name")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not value.strip() or len(value) > _LONGEST_BRAND_NAME or not value.isprintable():
+            raise ValueError(f"must have 1 to {_LONGEST_BRAND_NAME} characters, all of them printable")
+        return value.strip()
+
+    @field_validator("accent_color")
+    @classmethod
+    def _is_a_color(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch("#[0-9a-fA-F]{6}", value):
+            raise ValueError("must be written as #rrggbb, six hexadecimal digits")
         return value
 
     @field_validator("issuer")

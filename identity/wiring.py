@@ -73,6 +73,7 @@ from identity.tokens.access_token import AccessTokenMint
 from identity.tokens.id_token import IdTokenMint
 from identity.verifier.nonces import Nonces
 from identity.web.addresses import ClientAddress
+from identity.web.branding import Branding
 from identity.web.services import Browsers, Services
 from identity.web.stopping import Stop
 
@@ -193,6 +194,7 @@ def services_of(parts: Parts) -> Services:
         introspection=Introspection(authentication, live_tokens),
         userinfo=UserInfo(live_tokens, parts.registry, proofs),
         browsers=_browsers(parts, codes, authentication, jwts, proofs),
+        branding=Branding.of(settings),
         address=ClientAddress(settings.trusted_proxies),
         registry=parts.registry,
         verifiers=RedisVerifiers(stores.redis),

@@ -22,6 +22,7 @@ from identity.cli.serving import Server, Workers
 from identity.installed_keys import load_installed_keys, require_newest
 from identity.keyring.live import LoadedKeys
 from identity.settings import ConfigurationError, Settings, load_settings
+from identity.web.branding import Branding
 from identity.wiring import Stores
 
 if TYPE_CHECKING:
@@ -103,10 +104,10 @@ def _protect_memory() -> None:
 
 
 async def _prepare(settings: Settings) -> LoadedKeys:
-    """Reports the problems of keys and stores together, before anything listens; then makes the first administrator, and
-    returns the keys."""
+    """Reports the problems of pages, keys and stores together, before anything listens; then makes the first administrator,
+    and returns the keys."""
     stores = Stores.of(settings)
-    problems: list[str] = []
+    problems = _problems_of_pages(settings)
     keys = None
     try:
         try:
@@ -125,6 +126,14 @@ async def _prepare(settings: Settings) -> LoadedKeys:
     if keys is None or problems:
         raise ConfigurationError(problems)
     return keys
+
+
+def _problems_of_pages(settings: Settings) -> list[str]:
+    try:
+        Branding.of(settings)
+    except ConfigurationError as error:
+        return error.problems
+    return []
 
 
 async def _bootstrap(settings: Settings, stores: Stores) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from urllib.parse import urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -17,31 +15,29 @@ from identity.oauth.authorization.decision import AskToConsent, SendBack
 from identity.oauth.authorization.request import ResponseMode, ReturnAddress
 from identity.oauth.claims import DESCRIPTIONS
 from identity.oauth.redirect_uris import origin_of
+from identity.web.branding import Branding
+from identity.web.browser import ForeignPageError
 from identity.web.errors import Told, tell
 
 _SUBMIT = "document.forms[0].submit()"
 _SUBMIT_HASH = "sha256-" + base64.b64encode(hashlib.sha256(_SUBMIT.encode()).digest()).decode()
-_CSS = (Path(__file__).parent / "assets" / "page.css").read_bytes()
-STYLESHEET_PATH = f"/assets/{hashlib.sha256(_CSS).hexdigest()[:16]}.css"
-"""Named by its content: it may be kept for ever."""
 
 _HINTS = {
     429: "Too many attempts were made. Wait a while, then try again.",
     503: "Please try again in a moment.",
 }
 _HINT = "Go back to the application you came from, and start again. If this goes on, tell its operator."
+_START_AGAIN = "Please start again"
+"""What a page says that is over: nothing went wrong that anybody could look for."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """Makes every answer that a person sees. `base` is the path of the issuer."""
+    """Makes every answer that a person sees, in the operator's branding."""
 
-    def __init__(self, base: str) -> None:
-        self._templates = Environment(
-            loader=PackageLoader("identity.web"), autoescape=True, undefined=StrictUndefined, auto_reload=False
-        )
-        self._stylesheet = base + STYLESHEET_PATH
+    def __init__(self, branding: Branding) -> None:
+        self._templates = branding.templates
 
     def answering(self, handler: Handler) -> Handler:
         """Has whatever `handler` raises answered by a page."""
@@ -49,6 +45,8 @@ class Pages:
         async def answer(request: Request) -> Response:
             try:
                 return await handler(request)
+            except ForeignPageError as error:
+                return self.error(tell(request, error), _START_AGAIN)
             except UnanswerableRequestError as error:
                 return self.error(tell(request, error.error))
             except Exception as error:
@@ -94,9 +92,9 @@ class Pages:
         """Says that nobody is signed in at this browser any more."""
         return self._page("signed_out.html", None)
 
-    def error(self, told: Told) -> Response:
+    def error(self, told: Told, heading: str = "") -> Response:
         """Tells the person what no client may be told."""
-        heading = "Please try again" if told.status in _HINTS else "This request cannot be answered"
+        heading = heading or ("Please try again" if told.status in _HINTS else "This request cannot be answered")
         return self._page(
             "error.html", told, heading=heading, text=told.description, hint=_HINTS.get(told.status, _HINT)
         )
@@ -116,15 +114,10 @@ class Pages:
             script=_SUBMIT,
         )
 
-    async def stylesheet(self, _request: Request) -> Response:
-        """Answers with what all pages look like."""
-        headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-        return Response(_CSS, 200, headers, "text/css")
-
     def _page(
         self, template: str, told: Told | None, form_action: str = "'none'", script_hash: str = "", **values: object
     ) -> Response:
-        body = self._templates.get_template(template).render(stylesheet=self._stylesheet, **values)
+        body = self._templates.get_template(template).render(**values)
         headers = {**_headers(form_action, script_hash), **(told.headers if told else {})}
         return Response(body, told.status if told else 200, headers, "text/html")
 

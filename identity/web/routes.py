@@ -14,7 +14,7 @@ from identity.web.front import Endpoints
 from identity.web.health import Health
 from identity.web.introspection import IntrospectionEndpoint
 from identity.web.logout import LogoutEndpoint
-from identity.web.pages import STYLESHEET_PATH, Pages
+from identity.web.pages import Pages
 from identity.web.pushed import PushedAuthorizationEndpoint
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
@@ -51,7 +51,7 @@ def endpoints(services: Services) -> Endpoints:
 
 def _pages(services: Services, base: str) -> Endpoints:
     """Returns what people see; its errors are pages too."""
-    pages, cookies, browsers = Pages(base), Cookies(services.settings.issuer), services.browsers
+    pages, cookies, browsers = Pages(services.branding), Cookies(services.settings.issuer), services.browsers
     state = BrowserState(browsers.sessions, browsers.interactions, cookies)
     authorization = AuthorizationEndpoint(browsers, state, cookies, pages, services.address, base)
     logout = LogoutEndpoint(browsers, state, cookies, pages, services.address, base)
@@ -61,7 +61,7 @@ def _pages(services: Services, base: str) -> Endpoints:
         paths.CONSENT_PATH: {"GET": authorization.show_consent, "POST": authorization.consent},
         paths.LOGOUT_PATH: {"GET": logout.logout, "POST": logout.logout},
         paths.LOGOUT_CONFIRMATION_PATH: {"POST": logout.confirm},
-        STYLESHEET_PATH: {"GET": pages.stylesheet},
+        **{asset.path: {"GET": asset.answer} for asset in services.branding.assets},
     }
     return {
         base + path: {method: pages.answering(handler) for method, handler in methods.items()}

@@ -23,6 +23,7 @@ from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
 from identity.settings import Settings
 from identity.web.addresses import ClientAddress
+from identity.web.branding import Branding
 from identity.web.stopping import Stop
 
 
@@ -53,6 +54,7 @@ class Services:
     address: ClientAddress
     registry: Registry
     browsers: Browsers
+    branding: Branding
     userinfo: UserInfo
     verifiers: Verifiers
     clocks: Clocks

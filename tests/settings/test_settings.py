@@ -290,3 +290,17 @@ def test_only_private_networks_can_be_opened_for_addresses_of_clients() -> None:
     assert settings.outbound_allow == ("10.0.0.0/8", "fd00::/8")
     with pytest.raises(ConfigurationError, match=r"OUTBOUND_ALLOW: 0\.0\.0\.0/0 is not within a private network"):
         load_settings({**GOOD, "IDENTITY_OUTBOUND_ALLOW": "0.0.0.0/0"})
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a" * 81, "two\nlines"])
+def test_a_brand_name_is_one_line(name: str) -> None:
+    (problem,) = problems({**GOOD, "IDENTITY_BRAND_NAME": name})
+    assert problem.startswith("IDENTITY_BRAND_NAME: must have 1 to 80 characters")
+    assert load_settings({**GOOD, "IDENTITY_BRAND_NAME": " Acme & Söhne "}).brand_name == "Acme & Söhne"
+
+
+@pytest.mark.parametrize("color", ["", "red", "#fff", "#1d4ed8ff", "1d4ed8", "#1d4edg", "#1d4ed8;}", "#1d4ed8\n"])
+def test_an_accent_color_is_six_hexadecimal_digits(color: str) -> None:
+    """A10: it goes into the stylesheet."""
+    found = problems({**GOOD, "IDENTITY_ACCENT_COLOR": color})
+    assert found == ["IDENTITY_ACCENT_COLOR: must be written as #rrggbb, six hexadecimal digits"]
