@@ -40,10 +40,13 @@ def dev(
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the identity server.")] = 8000,
     resource_port: Annotated[int, typer.Option(help="Port of the example service.")] = 8001,
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Speak https, with a certificate authority of this folder.")
+    ] = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Run everything on this machine: server, stores, example service, demo people. For development only."""
-    raise typer.Exit(dev_command.run(dev_command.DevOptions(host, port, resource_port, data_dir)))
+    raise typer.Exit(dev_command.run(dev_command.DevOptions(host, port, resource_port, data_dir, tls)))
 
 
 @app.command()

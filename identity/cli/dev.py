@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import socket
+import ssl
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -18,7 +19,9 @@ from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
+from identity.cli.local_authority import LocalCertificate, local_certificate
 from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
+from identity.cli.private_file import write_private
 from identity.cli.process import refuse, server_program
 from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
@@ -51,16 +54,21 @@ class DevOptions:
     port: int
     resource_port: int
     data_dir: Path
+    tls: bool = False
 
     @property
     def issuer(self) -> str:
         """The issuer identifier of the development server."""
-        return f"http://{_bracketed(self.host)}:{self.port}"
+        return f"{self._scheme}://{_bracketed(self.host)}:{self.port}"
 
     @property
     def resource_url(self) -> str:
         """Where `resource_example` listens."""
-        return f"http://{_bracketed(self.host)}:{self.resource_port}"
+        return f"{self._scheme}://{_bracketed(self.host)}:{self.resource_port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "https" if self.tls else "http"
 
 
 def run(options: DevOptions) -> int:
@@ -94,9 +102,11 @@ def _run_with_stores(options: DevOptions) -> int:
 def _run_children(options: DevOptions, redis_url: str, tend: Callable[[], None]) -> int:
     environment = _environment(options, redis_url)
     notes = asyncio.run(_prepare(load_settings(environment), options))
-    supervisor = Supervisor(_children(options, environment, notes), tend=tend)
-    story = story_of(options.issuer, options.resource_url, notes.client_secret, _command(options))
-    return supervisor.run(lambda: print_story(options.issuer, options.resource_url, story))
+    certificate = local_certificate(options.data_dir / "tls") if options.tls else None
+    supervisor = Supervisor(_children(options, environment, notes, certificate), tend=tend)
+    authority = str(certificate.authority) if certificate else ""
+    story = story_of(options.issuer, options.resource_url, notes.client_secret, _command(options), authority)
+    return supervisor.run(lambda: print_story(options.issuer, options.resource_url, story, authority))
 
 
 def _command(options: DevOptions) -> str:
@@ -121,8 +131,12 @@ def _environment(options: DevOptions, redis_url: str) -> dict[str, str]:
     }
 
 
-def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes) -> list[Child]:
-    server = server_program(options.host, options.port)
+def _children(
+    options: DevOptions, environment: dict[str, str], notes: DemoNotes, certificate: LocalCertificate | None
+) -> list[Child]:
+    files = [str(certificate.certificate), str(certificate.key)] if certificate else []
+    trust = certificate.trust if certificate else None
+    server = server_program(options.host, options.port, files=files)
     orders = [sys.executable, "-m", "resource_example", "--host", options.host, "--port", str(options.resource_port)]
     orders_environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("IDENTITY_")},
@@ -130,15 +144,19 @@ def _children(options: DevOptions, environment: dict[str, str], notes: DemoNotes
         "ORDERS_AUDIENCE": notes.resource_identifier,
         "ORDERS_CREDENTIAL": f"orders:{notes.resource_secret}",
     }
+    if certificate:
+        orders += ["--certificate", files[0], "--key", files[1]]
+        orders_environment["SSL_CERT_FILE"] = str(certificate.authority)
     return [
-        Child("the identity server", server, f"{options.issuer}/health/ready", environment),
-        Child("resource_example", orders, lambda: _can_verify(options), orders_environment),
+        Child("the identity server", server, f"{options.issuer}/health/ready", environment, trust),
+        Child("resource_example", orders, lambda: _can_verify(options, trust), orders_environment),
     ]
 
 
-def _can_verify(options: DevOptions) -> bool:
+def _can_verify(options: DevOptions, trust: ssl.SSLContext | None) -> bool:
     """whether the example service has keys and revocations: it may have started before the server had anything to tell."""
-    with suppress(OSError, ValueError), urlopen(f"{options.resource_url}/health", timeout=1) as answer:  # noqa: S310
+    url = f"{options.resource_url}/health"
+    with suppress(OSError, ValueError), urlopen(url, timeout=1, context=trust) as answer:  # noqa: S310
         return bool(json.load(answer)["ready"])
     return False
 
@@ -182,12 +200,7 @@ def _read_or_write_notes(options: DevOptions) -> DemoNotes:
     if path.exists():
         return DemoNotes(**json.loads(path.read_text(encoding="utf-8")))
     notes = DemoNotes(options.resource_url, new_secret(), new_secret())
-    temporary = path.with_suffix(".new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(notes), file)
-    temporary.replace(path)
+    write_private(path, json.dumps(asdict(notes)).encode())
     return notes
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,15 +42,15 @@ EXIT_REFUSED = 2
 _BOOTSTRAP = "bootstrap"
 
 
-def server_program(host: str, port: int, workers: int = 1) -> list[str]:
+def server_program(host: str, port: int, workers: int = 1, files: Sequence[str] = ()) -> list[str]:
     """Returns the command that serves with the settings of its environment, in a process that holds nothing else. `-P`:
-    the folder it is started in is no place to import from."""
-    return [sys.executable, "-P", "-m", "identity.cli.server", host, str(port), str(workers)]
+    the folder it is started in is no place to import from. `files` are those of `serve_forever`."""
+    return [sys.executable, "-P", "-m", "identity.cli.server", host, str(port), str(workers), *files]
 
 
-def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) -> None:
+def serve_forever(settings: Settings, host: str, port: int, workers: int = 1, files: Sequence[str] = ()) -> None:
     """Serves until SIGINT or SIGTERM. Raises `ConfigurationError` instead of starting halfway. With several workers each is
-    a process of its own, with the same environment."""
+    a process of its own, with the same environment. `files` are a certificate and its key, and https is spoken, or none."""
     configure_logging()
     _protect_memory()
     keys = asyncio.run(_prepare(settings))
@@ -68,6 +69,7 @@ def serve_forever(settings: Settings, host: str, port: int, workers: int = 1) ->
         "timeout_keep_alive": REST_SECONDS,
         "timeout_graceful_shutdown": DRAIN_SECONDS,
         "timeout_worker_healthcheck": _STUCK_SECONDS,
+        **dict(zip(("ssl_certfile", "ssl_keyfile"), files, strict=False)),
     }
     if workers == 1:
         app = create_app(settings, keys)

@@ -1,6 +1,6 @@
 """One server process as a program of its own (never imported): what only the command line needs is not in its memory.
 
-python -P -m identity.cli.server HOST PORT [WORKERS]
+python -P -m identity.cli.server HOST PORT [WORKERS [CERTIFICATE KEY]]
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ be_patient()  # Here, because each worker runs these lines, and nothing else of 
 
 def main() -> int:
     """Runs the server with the settings of its environment."""
-    host, *numbers = sys.argv[1:]
+    host, port, *others = sys.argv[1:]
+    workers, files = int(others[0]) if others else 1, others[1:]
     try:
-        serve_forever(load_settings(os.environ), host, *map(int, numbers))
+        serve_forever(load_settings(os.environ), host, int(port), workers, files)
     except ConfigurationError as error:
         return refuse(error.problems)
     return 0

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+
 from rich.console import Console
 
 Story = list[tuple[str, str]]
 """Pairs of a comment and a shell command."""
 
 
-def print_story(issuer: str, resource_url: str, story: Story) -> None:
-    """Prints addresses and the story on standard output; lines are never wrapped, so that they can be copied."""
+def print_story(issuer: str, resource_url: str, story: Story, authority: str = "") -> None:
+    """Prints addresses and the story on standard output; lines are never wrapped, so that they can be copied. `authority`
+    is the file of the certificate authority, where there is one."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]The identity server is ready.[/bold]   {issuer}   (Swagger: {issuer}/docs)")
     console.print(
         f"A service that trusts it is ready.  {resource_url}   (Swagger: {resource_url}/docs, button Authorize)\n"
     )
+    if authority:
+        _print_trust(console, authority)
     console.print(
         "People: [bold]alice[/bold] / wonderland (may read orders), [bold]bob[/bold] / builder (may write them too)."
     )
@@ -26,8 +31,28 @@ def print_story(issuer: str, resource_url: str, story: Story) -> None:
     console.print("\n[dim]Ctrl-C stops everything; the next start goes on where this one ended.[/dim]")
 
 
-def story_of(issuer: str, resource_url: str, client_secret: str, command: str) -> Story:
+def _print_trust(console: Console, authority: str) -> None:
+    console.print(f"Both speak https. Who vouches for them, on loopback only: [bold]{authority}[/bold]. To trust it:")
+    for whom, how in (
+        ("curl", f"--cacert {authority}"),
+        ("Node.js", f"NODE_EXTRA_CA_CERTS={authority}"),
+        ("Python, Go", f"SSL_CERT_FILE={authority}   (in the place of the system's)"),
+        ("browsers", "import it as an authority, in their settings"),
+    ):
+        console.print(f"  {whom:<11} {how}", markup=False)
+    console.print()
+
+
+def story_of(issuer: str, resource_url: str, client_secret: str, command: str, authority: str = "") -> Story:
     """Returns the story; `command` is how to call `identity`. It needs curl and sed besides, and a test runs it."""
+    if not authority:
+        return _story(issuer, resource_url, client_secret, command)
+    told = _story(issuer, resource_url, client_secret, command)
+    trusting = [(comment, line.replace("curl -", 'curl --cacert "$CA" -')) for comment, line in told]
+    return [("whom curl has to trust", f"CA={shlex.quote(authority)}"), *trusting]
+
+
+def _story(issuer: str, resource_url: str, client_secret: str, command: str) -> Story:
     return [
         (
             "log in as alice",

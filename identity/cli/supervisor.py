@@ -4,6 +4,7 @@ import http.client
 import os
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -30,23 +31,29 @@ class ChildFailedError(Exception):
 
 @dataclass(frozen=True)
 class Child:
-    """A program to run, and how to tell that it is ready: a plain-http URL that answers 200, or a function.
+    """A program to run, and how to tell that it is ready: a URL that answers 200, or a function.
 
-    `env` is the child's whole environment; without it the child has this process's.
+    `env` is the child's whole environment; without it the child has this process's. `trust` is whom an https URL needs.
     """
 
     name: str
     argv: Sequence[str]
     ready: str | Callable[[], bool]
     env: Mapping[str, str] | None = None
+    trust: ssl.SSLContext | None = None
 
     def is_ready(self) -> bool:
-        return _answers_ok(self.ready) if isinstance(self.ready, str) else self.ready()
+        return _answers_ok(self.ready, self.trust) if isinstance(self.ready, str) else self.ready()
 
 
-def _answers_ok(url: str) -> bool:
+def _answers_ok(url: str, trust: ssl.SSLContext | None) -> bool:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=1)
+    host = parts.hostname or "127.0.0.1"
+    connection = (
+        http.client.HTTPSConnection(host, parts.port, timeout=1, context=trust)
+        if parts.scheme == "https"
+        else http.client.HTTPConnection(host, parts.port, timeout=1)
+    )
     try:
         connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
         return connection.getresponse().status == http.HTTPStatus.OK

@@ -23,10 +23,10 @@ def make_dev(tmp_path) -> Iterator:
     """Makes installations, and leaves nothing of them running."""
     made: list[Dev] = []
 
-    def make(**settings: str) -> Dev:
+    def make(*flags: str, **settings: str) -> Dev:
         folder = tmp_path / f"installation{len(made)}"
         folder.mkdir()
-        made.append(Dev(folder, settings))
+        made.append(Dev(folder, settings, flags=flags))
         return made[-1]
 
     yield make

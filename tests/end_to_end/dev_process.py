@@ -23,11 +23,13 @@ class Dev:
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.port, self.resource_port = free_ports(2)
-        self.issuer = f"http://127.0.0.1:{self.port}"
-        self.orders = f"http://127.0.0.1:{self.resource_port}"
+        scheme = "https" if "--tls" in self.flags else "http"
+        self.issuer = f"{scheme}://127.0.0.1:{self.port}"
+        self.orders = f"{scheme}://127.0.0.1:{self.resource_port}"
         self.data_dir = self.folder / ".identity"
         self.output = self.folder / "output.txt"
 
@@ -42,7 +44,7 @@ class Dev:
         ports = ["--port", str(self.port), "--resource-port", str(self.resource_port)]
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*IDENTITY, "dev", *ports, "--data-dir", str(self.data_dir)],
+                [*IDENTITY, "dev", *self.flags, *ports, "--data-dir", str(self.data_dir)],
                 env=self.environment,
                 cwd=self.folder,
                 stdout=output,

@@ -1,0 +1,96 @@
+"""`identity dev --tls`: the story over https, on loopback, with an authority that nobody has to trust by accident."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+import subprocess
+import sys
+from http.cookies import SimpleCookie
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from httpx2 import Client
+from test_story import story_of
+
+SIGN_IN = {
+    "client_id": "demo-web",
+    "redirect_uri": "http://127.0.0.1:54321/callback",
+    "response_type": "code",
+    "scope": "openid",
+    "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+    "code_challenge_method": "S256",
+}
+
+
+def test_the_story_comes_out_over_https(make_dev):
+    """The commands are pasted as they are, up to the rotation, which is the same as ever; the service trusts the authority,
+    and whoever was not told about it trusts nobody. Then the pages: U06, the cookies are `__Host-` ones."""
+    dev = make_dev("--tls")
+    dev.start()
+    authority = dev.data_dir / "tls" / "ca.pem"
+    printed = dev.printed()
+    assert f"Both speak https. Who vouches for them, on loopback only: {authority}." in printed
+    for how in (f"--cacert {authority}", f"NODE_EXTRA_CA_CERTS={authority}", f"SSL_CERT_FILE={authority}"):
+        assert how in printed
+    script, _, rotation = story_of(printed).rpartition("\n")
+    assert "keys rotate" in rotation
+    done = subprocess.run(
+        ["bash", "-c", script], env=dev.environment, cwd=dev.folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"HTTP/1.1 (\d+)", done.stdout) == ["200", "403", "200", "401"]
+    distrustful = subprocess.run(["curl", "-s", dev.issuer], capture_output=True, timeout=30)
+    assert distrustful.returncode == 60
+    trust = ssl.create_default_context(cafile=str(authority))
+    with urlopen(f"https://localhost:{dev.port}/.well-known/openid-configuration", context=trust) as answer:
+        assert json.load(answer)["issuer"] == dev.issuer
+    with Client(verify=trust, base_url=dev.issuer) as browser:
+        sign_in_with_flagged_cookies(browser)
+    assert dev.stop() == 0
+
+
+def sign_in_with_flagged_cookies(browser: Client) -> None:
+    """U06: what a browser is given on the way through the login page."""
+    sent = browser.get("/authorize", params=SIGN_IN)
+    page = browser.get(sent.headers["location"])
+    (interaction,) = re.findall(r'name="interaction" value="([^"]+)"', page.text)
+    fields = {"interaction": interaction, "username": "alice", "password": "wonderland"}
+    answer = browser.post("/login", data=fields)
+    assert answer.status_code == 303
+    assert urlsplit(answer.headers["location"]).path == "/consent"
+    for response, name in ((sent, "__Host-identity-browser"), (answer, "__Host-identity-session")):
+        (given,) = SimpleCookie(response.headers["set-cookie"]).items()
+        assert given[0] == name
+        assert {flag: value for flag, value in given[1].items() if value} == {
+            "path": "/", "secure": True, "httponly": True, "samesite": "lax",
+        }  # fmt: skip
+
+
+def test_a_second_start_has_the_same_authority(make_dev):
+    """What was told to trust it still does; and the stories are the same."""
+    dev = make_dev("--tls")
+    dev.start()
+    authority, first = dev.data_dir / "tls" / "ca.pem", story_of(dev.printed())
+    before = authority.read_bytes()
+    assert dev.stop() == 0
+    dev.start()
+    assert authority.read_bytes() == before
+    assert story_of(dev.printed()) == first
+    with urlopen(f"{dev.orders}/health", context=ssl.create_default_context(cafile=str(authority))) as answer:
+        assert answer.status == 200
+
+
+def test_an_authority_that_is_broken_is_one_sentence(make_dev):
+    dev = make_dev("--tls")
+    folder = dev.data_dir / "tls"
+    folder.mkdir(parents=True)
+    for name in ("ca.pem", "ca-key.pem"):
+        (folder / name).write_text("torn")
+    command = [sys.executable, "-m", "identity.cli.main", "dev", "--tls", "--data-dir", str(dev.data_dir)]
+    ports = ["--port", str(dev.port), "--resource-port", str(dev.resource_port)]
+    refused = subprocess.run([*command, *ports], env=dev.environment, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 2
+    (sentence,) = refused.stderr.strip().splitlines()
+    assert sentence.startswith(f"identity: {folder / 'ca.pem'} is no authority that can be used (")
