@@ -6,7 +6,9 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dev_process import Dev
@@ -36,8 +38,8 @@ def swagger_files(tmp_path_factory) -> Path:
     return folder / "package"
 
 
-@pytest.fixture
-def browser(swagger_files, tmp_path) -> Iterator[BrowserContext]:
+@contextmanager
+def chromium(swagger_files: Path, profile: Path, **options: Any) -> Iterator[BrowserContext]:
     """A new browser without a past; only loopback and Swagger's files answer."""
     executable = shutil.which("chromium")
     assert executable, "install Debian's chromium to run the tests marked chromium"
@@ -53,15 +55,30 @@ def browser(swagger_files, tmp_path) -> Iterator[BrowserContext]:
 
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
-            str(tmp_path / "profile"),
+            str(profile),
             executable_path=executable,
             headless=True,
             args=_FLAGS,
             viewport={"width": 1100, "height": 1000},
+            **options,
         )
         context.route("**/*", answer)
         yield context
         context.close()
+
+
+@pytest.fixture
+def browser(swagger_files, tmp_path) -> Iterator[BrowserContext]:
+    """What nearly everybody has."""
+    with chromium(swagger_files, tmp_path / "profile") as context:
+        yield context
+
+
+@pytest.fixture
+def browser_without_scripts(swagger_files, tmp_path) -> Iterator[BrowserContext]:
+    """What the careful have."""
+    with chromium(swagger_files, tmp_path / "profile", java_script_enabled=False) as context:
+        yield context
 
 
 @pytest.fixture
