@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from fastapi import FastAPI
@@ -141,7 +142,8 @@ async def running(settings: Settings, peer: str = "127.0.0.1") -> AsyncIterator[
     """Starts the server, and stops it."""
     app = create_app(settings)
     transport = ASGITransport(app=app, client=(peer, 40000))
-    async with app.router.lifespan_context(app), AsyncClient(transport=transport, base_url=ISSUER) as http:
+    origin = urlsplit(settings.issuer)._replace(path="").geturl()
+    async with app.router.lifespan_context(app), AsyncClient(transport=transport, base_url=origin) as http:
         issuer = Issuer(app, http, settings, Stores.of(settings))
         for _ in range(
             30

@@ -216,7 +216,7 @@ def test_no_script_is_needed(party: RelyingParty, browser_without_scripts: Brows
     expect(page.get_by_role("alert")).to_have_text("Wrong username or password.")
     log_in(page)
     page.locator("#consent-allow").click()
-    expect(page.get_by_role("heading", name="You are signed in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Back to the application")).to_be_visible()
     keep(page, "form-post")
     page.locator("#continue").click()
     back_in_the_app(page)
