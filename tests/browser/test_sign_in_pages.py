@@ -308,7 +308,9 @@ def test_long_names_and_many_scopes_fit_on_a_small_phone(party: RelyingParty, de
 
 
 def fits(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    page.wait_for_load_state("load")  # The stylesheet too.
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 320, page.url
 
 
 def test_an_answer_may_be_posted(party: RelyingParty, browser: BrowserContext):

@@ -68,7 +68,7 @@ def default_of(name: str) -> str:
         return "must be set"
     if field.default is None or field.default == ():
         return "none"
-    return f"`{str(field.default).lower()}`"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
 
 def test_the_settings_table_is_complete_and_true():

@@ -8,12 +8,14 @@ import ssl
 import subprocess
 import sys
 from http.cookies import SimpleCookie
+from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from httpx2 import Client
 from test_story import story_of
 
+DOCUMENT = Path(__file__).parents[2] / "docs/local-https.md"
 SIGN_IN = {
     "client_id": "demo-web",
     "redirect_uri": "http://127.0.0.1:54321/callback",
@@ -41,6 +43,10 @@ def test_the_story_comes_out_over_https(make_dev):
     )
     assert done.returncode == 0, done.stderr
     assert re.findall(r"HTTP/1.1 (\d+)", done.stdout) == ["200", "403", "200", "401"]
+    (told,) = re.findall(r"`(curl --cacert [^`]+)`", DOCUMENT.read_text())
+    told = told.replace("https://127.0.0.1:8000", dev.issuer)
+    shown = subprocess.run(["bash", "-c", told], cwd=dev.folder, capture_output=True, text=True, timeout=30)
+    assert shown.stdout == '{"status":"ready"}', shown.stderr
     distrustful = subprocess.run(["curl", "-s", dev.issuer], capture_output=True, timeout=30)
     assert distrustful.returncode == 60
     trust = ssl.create_default_context(cafile=str(authority))

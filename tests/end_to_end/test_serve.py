@@ -81,6 +81,14 @@ REFUSALS = [
         {"IDENTITY_REDIS_URL": "", "IDENTITY_DATABASE_URL": ""},
         ["IDENTITY_DATABASE_URL: must", "IDENTITY_REDIS_URL: must"],
     ),
+    (
+        {"IDENTITY_LOGO_FILE": "/dev/null", "IDENTITY_TEMPLATES_DIR": "elsewhere", "IDENTITY_KEYS_DIR": "elsewhere"},
+        [
+            "elsewhere/keyring.json is missing",
+            "IDENTITY_LOGO_FILE: /dev/null is no",
+            "IDENTITY_TEMPLATES_DIR: elsewhere is no",
+        ],
+    ),
 ]
 
 

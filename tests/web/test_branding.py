@@ -21,6 +21,7 @@ from identity.web.logo import MAX_LOGO_BYTES
 from identity.web.template_checks import EXAMPLES, problems_of
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><script>alert(1)</script><rect width="9" height="9"/></svg>'
+DOCUMENT = Path(__file__).parents[2] / "docs/branding.md"
 OURS = Path(__file__).parents[2] / "identity/web/templates"
 
 SettingsOf = Callable[..., Settings]
@@ -278,6 +279,25 @@ async def test_pages_that_are_branded_are_found_below_an_issuers_path(start_issu
     assert len(addresses) == 3
     assert all(address.startswith("/id/assets/") for address in addresses)
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_what_the_document_shows_is_taken(start_issuer: Any, folder: Path, tmp_path: Path) -> None:
+    """Its settings, its template, and the sentences it says a start is refused with."""
+    text = DOCUMENT.read_text()
+    exported = dict(re.findall(r'^export IDENTITY_(\w+)="?([^"\n]*)"?$', text, re.M))
+    (tmp_path / "logo.svg").write_bytes(SVG)
+    assert exported.pop("LOGO_FILE") == "/etc/identity/logo.svg"
+    (template,) = re.findall(r"^```html\n(.*?)^```$", text, re.S | re.M)
+    (folder / "page.html").write_text(template)
+    settings = {name.lower(): value for name, value in exported.items()}
+    async with start_issuer(**settings, logo_file=tmp_path / "logo.svg", templates_dir=folder) as issuer:
+        page = await to_login(issuer, Flow())
+    assert '<a href="https://acme.example/privacy">Privacy</a>' in page.text
+    assert 'alt="Acme"' in page.text
+    told = re.findall(r"^identity: IDENTITY_TEMPLATES_DIR: (\S+) (.*)$", text, re.M)
+    assert len(told) == 2
+    assert {name for name, _ in told} <= TEMPLATES
+    assert set(re.findall(r"^\| `(\w+\.html)` \|", text, re.M)) == TEMPLATES
 
 
 async def test_without_a_setting_nothing_is_different(issuer: Issuer) -> None:
