@@ -13,7 +13,7 @@ _IMAGES = {
     re.compile(rb"\x89PNG\r\n\x1a\n"): ("image/png", "png"),
     re.compile(rb"\xff\xd8\xff"): ("image/jpeg", "jpg"),
     re.compile(rb"RIFF.{4}WEBP", re.DOTALL): ("image/webp", "webp"),
-    re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?[^>]*>|<!--.{0,4096}?-->|<!DOCTYPE[^>\[]*>)*<svg[\s>]", re.DOTALL): (
+    re.compile(rb"(?:\xef\xbb\xbf)?(?:\s|<\?[^>]*>|<!--(?:(?!-->).)*-->|<!DOCTYPE[^>\[]*>)*<svg[\s>]", re.DOTALL): (
         "image/svg+xml",
         "svg",
     ),

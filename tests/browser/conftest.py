@@ -48,7 +48,7 @@ def chromium(swagger_files: Path, profile: Path, **options: Any) -> Iterator[Bro
         name = route.request.url.rpartition("/")[2]
         if "swagger-ui-dist" in route.request.url:
             route.fulfill(path=swagger_files / name)
-        elif route.request.url.startswith("http://127.0.0.1:"):
+        elif route.request.url.startswith(("http://127.0.0.1:", "https://127.0.0.1:")):
             route.continue_()
         else:
             route.abort()
@@ -78,6 +78,13 @@ def browser(swagger_files, tmp_path) -> Iterator[BrowserContext]:
 def browser_without_scripts(swagger_files, tmp_path) -> Iterator[BrowserContext]:
     """What the careful have."""
     with chromium(swagger_files, tmp_path / "profile", java_script_enabled=False) as context:
+        yield context
+
+
+@pytest.fixture
+def browser_past_the_warning(swagger_files, tmp_path) -> Iterator[BrowserContext]:
+    """Of somebody who has not imported the authority of `identity dev --tls`."""
+    with chromium(swagger_files, tmp_path / "profile", ignore_https_errors=True) as context:
         yield context
 
 

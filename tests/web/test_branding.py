@@ -111,6 +111,7 @@ async def test_a10_the_logo_is_ours_and_harmless(
         (b"<html><svg></svg></html>", "is no SVG"),
         (b'<!DOCTYPE svg [<!ENTITY a "aaaa">]>' + SVG, "is no SVG"),
         (b"GIF89a", "is no SVG"),
+        (b"<!-- -->" * 30_000, "is no SVG"),
         (png() + bytes(MAX_LOGO_BYTES), "is larger than 256 KiB"),
     ],
 )
