@@ -20,7 +20,7 @@ from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
 from identity.administration.resources import new_secret
 from identity.cli.local_authority import LocalCertificate, local_certificate
-from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS
+from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS, ISSUER_NOTE
 from identity.cli.private_file import write_private
 from identity.cli.process import refuse, server_program
 from identity.cli.story import print_story, story_of
@@ -35,6 +35,7 @@ from identity.store.embedded import (
     find_server_binary,
 )
 from identity.store.sql.migration import migrate
+from identity.web.branding import Branding
 from identity.wiring import Stores, signing_keys
 
 _LOCK_SECONDS = 5.0
@@ -101,7 +102,10 @@ def _run_with_stores(options: DevOptions) -> int:
 
 def _run_children(options: DevOptions, redis_url: str, tend: Callable[[], None]) -> int:
     environment = _environment(options, redis_url)
-    notes = asyncio.run(_prepare(load_settings(environment), options))
+    settings = load_settings(environment)
+    Branding.of(settings)  # Refused here, by its own sentences, and not by a child that ends.
+    notes = asyncio.run(_prepare(settings, options))
+    write_private(options.data_dir / ISSUER_NOTE, options.issuer.encode())
     certificate = local_certificate(options.data_dir / "tls") if options.tls else None
     supervisor = Supervisor(_children(options, environment, notes, certificate), tend=tend)
     authority = str(certificate.authority) if certificate else ""

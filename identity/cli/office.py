@@ -23,7 +23,7 @@ from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.revocation import OperatorRevocation
 from identity.administration.roles import Roles
-from identity.cli.options import DEV_DEFAULTS
+from identity.cli.options import DEV_DEFAULTS, ISSUER_NOTE
 from identity.cli.process import configure_logging, refuse
 from identity.feed.stores import StoreUnavailableError
 from identity.feed.verifiers import Verifiers
@@ -43,7 +43,7 @@ from identity.wiring import Stores, signing_keys
 T = TypeVar("T")
 
 EXIT_FAILED = 1
-_EMBEDDED_ISSUER = "http://127.0.0.1:8000"
+_DEFAULT_ISSUER = "http://127.0.0.1:8000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,9 @@ def _settings(data_dir: Path) -> Iterator[Settings]:
             "IDENTITY_DATABASE_URL": f"sqlite:///{database}",
             "IDENTITY_REDIS_URL": redis_url,
         }
-        yield load_settings({"IDENTITY_ISSUER": _EMBEDDED_ISSUER, **DEV_DEFAULTS, **environment, **embedded})
+        note = data_dir / ISSUER_NOTE
+        issuer = note.read_text(encoding="utf-8") if note.exists() else _DEFAULT_ISSUER
+        yield load_settings({"IDENTITY_ISSUER": issuer, **DEV_DEFAULTS, **environment, **embedded})
 
 
 async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T:

@@ -6,7 +6,6 @@ import json
 import re
 import ssl
 import subprocess
-import sys
 from http.cookies import SimpleCookie
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -28,7 +27,8 @@ SIGN_IN = {
 
 def test_the_story_comes_out_over_https(make_dev):
     """The commands are pasted as they are, up to the rotation, which is the same as ever; the service trusts the authority,
-    and whoever was not told about it trusts nobody. Then the pages: U06, the cookies are `__Host-` ones."""
+    and whoever was not told about it trusts nobody. Then the pages: U06, the cookies are `__Host-` ones.
+    A command beside it reads tokens of the https issuer."""
     dev = make_dev("--tls")
     dev.start()
     authority = dev.data_dir / "tls" / "ca.pem"
@@ -54,6 +54,10 @@ def test_the_story_comes_out_over_https(make_dev):
         assert json.load(answer)["issuer"] == dev.issuer
     with Client(verify=trust, base_url=dev.issuer) as browser:
         sign_in_with_flagged_cookies(browser)
+        login = {"grant_type": "password", "username": "alice", "password": "wonderland"}
+        token = browser.post("/token", data=login).json()["access_token"]
+    ended = dev.command("revoke", "--token", "-", stdin=token)
+    assert ended.returncode == 0, ended.stderr
     assert dev.stop() == 0
 
 
@@ -88,15 +92,25 @@ def test_a_second_start_has_the_same_authority(make_dev):
         assert answer.status == 200
 
 
+def refused(dev) -> str:
+    """The one sentence of a start that is refused."""
+    ports = ["--port", str(dev.port), "--resource-port", str(dev.resource_port)]
+    done = dev.command("dev", *dev.flags, *ports)
+    assert done.returncode == 2, done.stderr
+    (sentence,) = [line for line in done.stderr.splitlines() if line.startswith("identity: ")]
+    return sentence
+
+
 def test_an_authority_that_is_broken_is_one_sentence(make_dev):
     dev = make_dev("--tls")
     folder = dev.data_dir / "tls"
     folder.mkdir(parents=True)
     for name in ("ca.pem", "ca-key.pem"):
         (folder / name).write_text("torn")
-    command = [sys.executable, "-m", "identity.cli.main", "dev", "--tls", "--data-dir", str(dev.data_dir)]
-    ports = ["--port", str(dev.port), "--resource-port", str(dev.resource_port)]
-    refused = subprocess.run([*command, *ports], env=dev.environment, capture_output=True, text=True, timeout=60)
-    assert refused.returncode == 2
-    (sentence,) = refused.stderr.strip().splitlines()
-    assert sentence.startswith(f"identity: {folder / 'ca.pem'} is no authority that can be used (")
+    assert refused(dev).startswith(f"identity: {folder / 'ca.pem'} is no authority that can be used (")
+
+
+def test_a_logo_that_is_none_is_one_sentence(make_dev):
+    """A10: as with `identity serve`."""
+    dev = make_dev(IDENTITY_LOGO_FILE="/dev/null")
+    assert refused(dev) == "identity: IDENTITY_LOGO_FILE: /dev/null is no SVG, PNG, JPEG or WebP"
