@@ -73,7 +73,7 @@ def default_of(name: str) -> str:
 
 def test_the_settings_table_is_complete_and_true():
     """Names, defaults, meanings and what may be read from a file are those of `Settings`."""
-    rows = re.findall(r"^\| `(IDENTITY_\w+)` \| (.*?) \| (.*?) \|$", text_of("docs/operating.md"), re.M)
+    rows = re.findall(r"^\| `(IDENTITY_\w+)` \| (.*?) \| (.*?) \|$", text_of("docs/settings.md"), re.M)
     assert sorted(name for name, _, _ in rows) == sorted(PREFIX + name.upper() for name in Settings.model_fields)
     for name, default, meaning in rows:
         field = name.removeprefix(PREFIX).lower()
