@@ -29,6 +29,8 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "p
 
 _LONGEST_BRAND_NAME = 80
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+
 Seconds = Annotated[float, Field(ge=0)]
 
 _UNDER_WAY_SECONDS = 30
@@ -104,6 +106,9 @@ class Settings(BaseModel):
     feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
     trusted_proxies: tuple[str, ...] = Field((), description="Addresses whose X-Forwarded-For counts; comma separated.")
 
+    client_certificate_header: str | None = Field(
+        None, description="Header in which a trusted proxy names the client certificate that it verified."
+    )
     outbound_allow: tuple[str, ...] = Field(
         (), description="Private networks in which addresses that clients registered may be; comma separated."
     )
@@ -156,6 +161,15 @@ class Settings(BaseModel):
     def _is_a_color(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch("#[0-9a-fA-F]{6}", value):
             raise ValueError("must be written as #rrggbb, six hexadecimal digits")
+        return value
+
+    @field_validator("client_certificate_header")
+    @classmethod
+    def _comes_from_a_proxy(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not _HEADER_NAME.fullmatch(value):
+            raise ValueError("must be the name of a header, such as Client-Cert")
+        if value is not None and not info.data.get("trusted_proxies"):
+            raise ValueError("needs IDENTITY_TRUSTED_PROXIES: anybody else could write it")
         return value
 
     @field_validator("issuer")

@@ -71,6 +71,7 @@ from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
 from identity.tokens.access_token import AccessTokenMint
 from identity.tokens.id_token import IdTokenMint
+from identity.verifier.certificates import CertificateHeader
 from identity.verifier.nonces import Nonces
 from identity.web.addresses import ClientAddress
 from identity.web.branding import Branding
@@ -178,18 +179,7 @@ def services_of(parts: Parts) -> Services:
         keys=keys,
         follower=follower,
         authentication=authentication,
-        tokens=TokenPipeline(
-            authentication,
-            ApiKeyAuthentication(parts.registry),
-            _grants(parts, codes),
-            follower,
-            keys,
-            AccessTokenMint(settings.issuer, settings.access_token_lifetime),
-            IdTokenMint(settings.issuer, settings.access_token_lifetime),
-            parts.audit,
-            parts.issued,
-            proofs,
-        ),
+        tokens=_pipeline(parts, authentication, codes, proofs),
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
         userinfo=UserInfo(live_tokens, parts.registry, proofs),
@@ -201,7 +191,29 @@ def services_of(parts: Parts) -> Services:
         clocks=parts.clocks,
         audit=parts.audit,
         stop=parts.stop,
+        certificates=_certificates(settings),
     )
+
+
+def _pipeline(parts: Parts, authentication: ClientAuthentication, codes: Codes, proofs: Proofs) -> TokenPipeline:
+    settings, follower, keys = parts.settings, parts.follower, parts.keys
+    return TokenPipeline(
+        authentication,
+        ApiKeyAuthentication(parts.registry),
+        _grants(parts, codes),
+        follower,
+        keys,
+        AccessTokenMint(settings.issuer, settings.access_token_lifetime),
+        IdTokenMint(settings.issuer, settings.access_token_lifetime),
+        parts.audit,
+        parts.issued,
+        proofs,
+    )
+
+
+def _certificates(settings: Settings) -> CertificateHeader | None:
+    header = settings.client_certificate_header
+    return CertificateHeader(header, settings.trusted_proxies) if header else None
 
 
 def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:

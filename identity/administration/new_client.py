@@ -14,6 +14,7 @@ from identity.oauth.client_authentication import hash_secret
 from identity.oauth.client_keys import FAPI_ALGORITHMS, ClientKeyError, read_client_keys
 from identity.oauth.redirect_uris import problem_with
 from identity.oauth.registry import FAPI, AuthenticationMethod
+from identity.verifier.certificates import subject_of
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", "password")
 METHODS = tuple(method.value for method in AuthenticationMethod if method is not AuthenticationMethod.SECRET)
@@ -149,6 +150,8 @@ def _authentication(new: NewClient) -> None:
         raise AdministrationError(f"There is no client authentication {method!r}; there are {', '.join(METHODS)}.")
     if method == AuthenticationMethod.NONE:
         _public(new)
+    if new.certificate_subject and _name_of(new.certificate_subject) != new.certificate_subject:
+        raise AdministrationError("The certificate subject is not as RFC 4514 writes it, such as CN=shop,O=Shop.")
     if (method == AuthenticationMethod.TLS_CLIENT_AUTH) is not bool(new.certificate_subject):
         raise AdministrationError("A client has a certificate subject if, and only if, it uses tls_client_auth.")
     if new.jwks and new.jwks_uri:
@@ -161,6 +164,13 @@ def _authentication(new: NewClient) -> None:
         read_client_keys(new.jwks)
     except ClientKeyError as error:
         raise AdministrationError(f"The JWKS is unusable: {error}.") from None
+
+
+def _name_of(text: str) -> str:
+    try:
+        return subject_of(text)
+    except ValueError:
+        return ""
 
 
 def _public(new: NewClient) -> None:

@@ -36,6 +36,8 @@ class ClientAuthentication:
             raise InvalidClient(f"{credentials.method} is not the method of this client")
         if credentials.assertion is not None:
             await self._assertions.prove(client, credentials.assertion)
+        elif client.authentication_method is AuthenticationMethod.TLS_CLIENT_AUTH:
+            _require_certificate(client, credentials)
         elif not client.is_public and not has_secret:
             raise InvalidClient("wrong secret")
         return client
@@ -65,7 +67,17 @@ def hash_secret(secret: str) -> bytes:
 def _is_method_of(client: RegisteredClient, method: AuthenticationMethod) -> bool:
     """A client uses the one method that it registered (A30)."""
     registered = client.authentication_method
+    if registered is AuthenticationMethod.TLS_CLIENT_AUTH:  # It says nothing: its connection does.
+        return method is AuthenticationMethod.NONE
     return method is registered or (registered is AuthenticationMethod.SECRET and method in _BY_SECRET)
+
+
+def _require_certificate(client: RegisteredClient, credentials: ClientCredentials) -> None:
+    """Returns if the client's own certificate is that of the connection (RFC 8705 section 2.1). Whether anybody may believe it
+    was the proxy's to say."""
+    certificate = credentials.certificate
+    if certificate is None or certificate.subject != client.certificate_subject:
+        raise InvalidClient("no certificate, or another one")
 
 
 def _is_secret_of(hashes: Sequence[bytes], secret: str | None) -> bool:

@@ -31,19 +31,14 @@ _RESOURCE_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 _CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION, "private_key_jwt"]
 
 
-def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> dict[str, object]:
+def metadata(
+    issuer: str, grant_types: Iterable[str], scopes: Iterable[str], has_certificates: bool = False
+) -> dict[str, object]:
     """Returns the metadata document of this issuer."""
+    methods = [*_CLIENT_AUTHENTICATION, *(["tls_client_auth"] if has_certificates else [])]
     return {
         "issuer": issuer,
-        "authorization_endpoint": issuer + AUTHORIZATION_PATH,
-        "pushed_authorization_request_endpoint": issuer + PUSHED_AUTHORIZATION_PATH,
-        "token_endpoint": issuer + TOKEN_PATH,
-        "userinfo_endpoint": issuer + USERINFO_PATH,
-        "end_session_endpoint": issuer + LOGOUT_PATH,
-        "revocation_endpoint": issuer + REVOCATION_PATH,
-        profile.INTROSPECTION_METADATA: issuer + INTROSPECTION_PATH,
-        "jwks_uri": issuer + JWKS_PATH,
-        profile.FEED_METADATA: issuer + FEED_PATH,
+        **_endpoints(issuer),
         "grant_types_supported": list(grant_types),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
@@ -62,9 +57,24 @@ def metadata(issuer: str, grant_types: Iterable[str], scopes: Iterable[str]) -> 
         "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
         "scopes_supported": sorted(scopes),
-        "token_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
-        "revocation_endpoint_auth_methods_supported": _CLIENT_AUTHENTICATION,
+        "tls_client_certificate_bound_access_tokens": has_certificates,
+        "token_endpoint_auth_methods_supported": methods,
+        "revocation_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),
         "revocation_endpoint_auth_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": _RESOURCE_AUTHENTICATION,
+    }
+
+
+def _endpoints(issuer: str) -> dict[str, object]:
+    return {
+        "authorization_endpoint": issuer + AUTHORIZATION_PATH,
+        "pushed_authorization_request_endpoint": issuer + PUSHED_AUTHORIZATION_PATH,
+        "token_endpoint": issuer + TOKEN_PATH,
+        "userinfo_endpoint": issuer + USERINFO_PATH,
+        "end_session_endpoint": issuer + LOGOUT_PATH,
+        "revocation_endpoint": issuer + REVOCATION_PATH,
+        profile.INTROSPECTION_METADATA: issuer + INTROSPECTION_PATH,
+        "jwks_uri": issuer + JWKS_PATH,
+        profile.FEED_METADATA: issuer + FEED_PATH,
     }

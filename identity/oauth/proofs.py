@@ -83,8 +83,10 @@ class Proofs:
         """Returns if whoever sent an access token with these claims proved to hold what it is bound to, and nothing else;
         raises `InvalidToken` or `InvalidProofOfToken`. So a stolen token is worth nothing as a bearer token (section 7.2)."""
         proof = self._read_for_token(access, path) if access.scheme == DPOP_SCHEME else None
-        shown = Confirmation(jkt=proof.jkt) if proof else None
         bound = Confirmation.of(claims[CONFIRMATION_CLAIM]) if CONFIRMATION_CLAIM in claims else None
+        shown = Confirmation(jkt=proof.jkt) if proof else None
+        if proof is None and access.certificate is not None and bound is not None and bound.x5t:
+            shown = Confirmation(x5t=access.certificate.thumbprint)
         if bound != shown:
             raise InvalidToken(
                 "The access token is bound to another key, or was sent without a proof.", scheme=DPOP_SCHEME

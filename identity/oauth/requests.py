@@ -6,15 +6,18 @@ from dataclasses import dataclass, field
 
 from identity.oauth.authorization.request import AuthorizationParameters
 from identity.oauth.registry import AuthenticationMethod
+from identity.verifier.certificates import ClientCertificate
 
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """How a client presented itself, unverified. No `client_id` means that the request names no client."""
+    """How a client presented itself, unverified. No `client_id` means that the request names no client.
+    `certificate` is what a trusted proxy says; it proves something for those clients that registered one."""
 
     client_id: str | None
     secret: str | None = field(default=None, repr=False)
     assertion: str | None = field(default=None, repr=False)
+    certificate: ClientCertificate | None = None
     method: AuthenticationMethod = AuthenticationMethod.NONE
 
 
@@ -47,6 +50,7 @@ class AccessRequest:
     scheme: str
     method: str
     proofs: tuple[str, ...] = field(default=(), repr=False)
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
+from identity.verifier.certificates import CertificateHeader
 from identity.verifier.errors import InsufficientScope
 from identity.verifier.feed import WhenStale
 from identity.verifier.possession import DPoP
@@ -23,7 +24,8 @@ _POLICY_VIOLATION: Final = 1008
 
 class BearerMiddleware:
     """Lets requests through to `app` with a token that is good and holds `scopes`; answers the others 400, 401, 403 or 503.
-    With `api_keys` the token may be that of an API key in `X-API-Key`; with `dpop` it may, or must, be bound to a key.
+    With `api_keys` the token may be that of an API key in `X-API-Key`; with `dpop` it may, or must, be bound to a key;
+    with `certificates`, to a client certificate.
 
     The endpoint finds the `VerifiedToken` in `scope["state"]["token"]` (`request.state.token` in Starlette and FastAPI). Its
     `require("orders:write")` may ask for more: what it raises is answered with 403. Everything is protected but the exact
@@ -42,9 +44,10 @@ class BearerMiddleware:
         resource_metadata: str | None = None,
         api_keys: ApiKeyExchange | None = None,
         dpop: DPoP | None = None,
+        certificates: CertificateHeader | None = None,
     ) -> None:
         self._app = app
-        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys, dpop)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, api_keys, dpop, certificates)
         self._scopes = tuple(scopes)
         self._open_paths = frozenset(open_paths)
 

@@ -9,11 +9,13 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from identity.verifier.api_keys import ApiKeyExchange
+from identity.verifier.certificates import CertificateHeader
 from identity.verifier.dpop import PROOF_ALGORITHMS
 from identity.verifier.errors import (
     ExchangeUnavailable,
     InsufficientScope,
     InvalidProof,
+    InvalidToken,
     KeysUnavailable,
     NonceWanted,
     ProofsUnavailable,
@@ -49,14 +51,15 @@ class BearerRefused(Exception):
 class Bearer:
     """Judges requests by the token they bring. `when_stale` overrides the verifier's policy; `resource_metadata` is the
     address of the metadata of RFC 9728, when the service publishes any. With `api_keys` a request may bring an API key in
-    `X-API-Key` instead; without, nobody looks at that header. With `dpop` a token may, or must, be bound to a key; without,
-    every bound token is refused."""
+    `X-API-Key` instead; without, nobody looks at that header. With `dpop` a token may, or must, be bound to a key; with
+    `certificates`, to a client certificate. Without, every bound token is refused."""
 
     verifier: Verifier
     when_stale: WhenStale | None = None
     resource_metadata: str | None = None
     api_keys: ApiKeyExchange | None = None
     dpop: DPoP | None = None
+    certificates: CertificateHeader | None = None
 
     def __post_init__(self) -> None:
         if self.api_keys is not None and self.api_keys.verifier is not self.verifier:
@@ -95,7 +98,19 @@ class Bearer:
             return await self.api_keys.verify(key, when_stale=self.when_stale)
         if self.dpop is not None and (self.dpop.required or _is_by_proof(scope)):
             return await self._verify_bound(self.dpop, scope, self._token(scope, scopes, _DPOP))
-        return await self.verifier.verify(self._token(scope, scopes), when_stale=self.when_stale)
+        return await self._verify_bearer(scope, self._token(scope, scopes))
+
+    async def _verify_bearer(self, scope: Mapping[str, Any], token: str) -> VerifiedToken:
+        """A token that is bound to a certificate is sent as a bearer token (RFC 8705 section 3): only when it turns out to be
+        bound, anybody looks at the certificate."""
+        try:
+            return await self.verifier.verify(token, when_stale=self.when_stale)
+        except InvalidToken as error:
+            certificate = self.certificates.of(scope) if self.certificates else None
+            if error.code != Refusal.SENDER_CONSTRAINED or certificate is None:
+                raise
+        confirmation = Confirmation(x5t=certificate.thumbprint)
+        return await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
 
     async def _verify_bound(self, dpop: DPoP, scope: Mapping[str, Any], token: str) -> VerifiedToken:
         proof = dpop.read(scope, token)

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 
 from identity.verifier.api_keys import ApiKeyExchange
 from identity.verifier.bearer import Bearer, BearerRefused
+from identity.verifier.certificates import CertificateHeader
 from identity.verifier.feed import WhenStale
 from identity.verifier.possession import DPoP
 from identity.verifier.token import VerifiedToken
@@ -39,7 +40,7 @@ class BearerGuard(OAuth2):
     Use it as `Annotated[VerifiedToken, Security(guard, scopes=["orders:read"])]`. `scopes` (name to description) is what
     Swagger offers; `token_url` defaults to the issuer's `/token`. `when_stale` overrides the verifier's policy for the routes
     behind this guard. `resource_metadata` is the address of the metadata of RFC 9728, when the service publishes any. With
-    `dpop` a token may, or must, be bound to a key of the client.
+    `dpop` a token may, or must, be bound to a key of the client; with `certificates`, to its certificate.
     """
 
     def __init__(
@@ -53,11 +54,12 @@ class BearerGuard(OAuth2):
         when_stale: WhenStale | None = None,
         resource_metadata: str | None = None,
         dpop: DPoP | None = None,
+        certificates: CertificateHeader | None = None,
     ) -> None:
         address = token_url or verifier.issuer.rstrip("/") + "/token"
         flows = OAuthFlows(password=OAuthFlowPassword(tokenUrl=address, scopes=scopes or {}))
         super().__init__(flows=flows, scheme_name=scheme_name, description=description)
-        self._bearer = Bearer(verifier, when_stale, resource_metadata, dpop=dpop)
+        self._bearer = Bearer(verifier, when_stale, resource_metadata, dpop=dpop, certificates=certificates)
 
     async def __call__(  # type: ignore[override]  # FastAPI passes what is annotated, not what the base class takes
         self, request: HTTPConnection, required: SecurityScopes

@@ -6,13 +6,14 @@ from starlette.requests import Request
 
 from identity.oauth.errors import InvalidRequest, InvalidToken
 from identity.oauth.requests import AccessRequest
+from identity.verifier.certificates import ClientCertificate
 from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME
 from identity.web.forms import headers_of, is_form, read_form, read_proofs
 
 _SCHEMES = {scheme.lower(): scheme for scheme in (BEARER_SCHEME, DPOP_SCHEME)}
 
 
-async def read_access_request(request: Request) -> AccessRequest:
+async def read_access_request(request: Request, certificate: ClientCertificate | None = None) -> AccessRequest:
     """Parses the access token of the header, or of the form, never both (RFC 6750 section 2), and the proofs beside it; raises
     `InvalidToken` if there is no token. In a query it would be in every log."""
     headers = headers_of(request, b"authorization")
@@ -26,4 +27,4 @@ async def read_access_request(request: Request) -> AccessRequest:
     token = sent or token.strip()
     if not token:
         raise InvalidToken("The request needs an access token.")
-    return AccessRequest(token, scheme, request.method, read_proofs(request))
+    return AccessRequest(token, scheme, request.method, read_proofs(request), certificate)

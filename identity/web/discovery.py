@@ -32,7 +32,9 @@ class Discovery:
         services = self._services
         with suppress(StoreUnavailableError):
             self._scopes = (await services.registry.resources()).scopes | SERVER_SCOPES
-        document = metadata(services.settings.issuer, services.tokens.grant_types, self._scopes)
+        document = metadata(
+            services.settings.issuer, services.tokens.grant_types, self._scopes, services.certificates is not None
+        )
         return Response(
             json.dumps(document).encode(), 200, {"Cache-Control": "public, max-age=300"}, "application/json"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote_plus
 
 from starlette.requests import Request
@@ -25,6 +25,7 @@ from identity.oauth.requests import (
     TokenRequest,
 )
 from identity.oauth.scopes import parse_scope
+from identity.verifier.certificates import ClientCertificate
 from identity.verifier.profile import API_KEY_PARAMETER
 
 MAX_BODY_BYTES = 64 * 1024
@@ -71,12 +72,12 @@ class Form:
         return self.values.get(name)
 
 
-async def read_token_request(request: Request, address: str) -> TokenRequest:
+async def read_token_request(request: Request, address: str, certificate: ClientCertificate | None) -> TokenRequest:
     """Parses a request to the token endpoint, or raises `InvalidRequest` or `InvalidScope`."""
     form = await read_form(request)
     return TokenRequest(
         grant_type=form.get("grant_type") or "",
-        credentials=read_client_credentials(request, form),
+        credentials=read_client_credentials(request, form, certificate),
         address=address,
         scopes=parse_scope(form.get("scope") or ""),
         resources=form.resources,
@@ -111,7 +112,7 @@ async def read_authorization_parameters(request: Request) -> AuthorizationParame
     return AuthorizationParameters(values, _resources(pairs), faulty)
 
 
-async def read_pushed_request(request: Request) -> PushedAuthorizationRequest:
+async def read_pushed_request(request: Request, certificate: ClientCertificate | None) -> PushedAuthorizationRequest:
     """Parses a request to the pushed authorization request endpoint, or raises `InvalidRequest`. What authenticates the client
     is no part of what it asks for."""
     form = await read_form(request)
@@ -119,7 +120,9 @@ async def read_pushed_request(request: Request) -> PushedAuthorizationRequest:
         raise BodyTooLarge("The request is too long.")
     values = {name: value for name, value in form.values.items() if name not in _CREDENTIALS}
     return PushedAuthorizationRequest(
-        AuthorizationParameters(values, form.resources), read_client_credentials(request, form), read_proofs(request)
+        AuthorizationParameters(values, form.resources),
+        read_client_credentials(request, form, certificate),
+        read_proofs(request),
     )
 
 
@@ -148,10 +151,12 @@ async def read_confirmation(request: Request) -> str:
     return (await read_form(request)).get("interaction") or ""
 
 
-async def read_revocation_request(request: Request, address: str) -> RevocationRequest:
+async def read_revocation_request(
+    request: Request, address: str, certificate: ClientCertificate | None
+) -> RevocationRequest:
     """Parses a request to the revocation endpoint, or raises `InvalidRequest`."""
     form = await read_form(request)
-    return RevocationRequest(form.get("token") or "", read_client_credentials(request, form), address)
+    return RevocationRequest(form.get("token") or "", read_client_credentials(request, form, certificate), address)
 
 
 async def read_introspection_request(request: Request) -> IntrospectionRequest:
@@ -165,16 +170,21 @@ def read_proofs(request: Request) -> tuple[str, ...]:
     return tuple(headers_of(request, b"dpop"))
 
 
-def read_client_credentials(request: Request, form: Form | None = None) -> ClientCredentials:
+def read_client_credentials(
+    request: Request, form: Form | None = None, certificate: ClientCertificate | None = None
+) -> ClientCredentials:
     """Returns how the client presented itself: by HTTP Basic or in the form, never by both (RFC 6749 section 2.3; A30)."""
+    return replace(_credentials_of(request, form), certificate=certificate)
+
+
+def _credentials_of(request: Request, form: Form | None) -> ClientCredentials:
     header = _read_basic(request)
     in_form = _credentials_in(form) if form else ClientCredentials(None)
-    client_id = in_form.client_id
     if header is None:
         return in_form
     if in_form.method is not AuthenticationMethod.NONE:
         raise InvalidRequest("The client authenticated by two methods.")
-    if client_id is not None and client_id != header.client_id:
+    if in_form.client_id not in (None, header.client_id):
         raise InvalidRequest("The client named itself in two ways.")
     return header
 
@@ -263,7 +273,7 @@ async def _gather(request: Request) -> bytes:
 
 
 def headers_of(request: Request, name: bytes) -> list[str]:
-    """Returns the values of a header. Starlette's `Headers` decodes and compares all of them for each look-up."""
+    """Returns the values of a header; Starlette's `Headers` decodes and compares all of them for each look-up."""
     return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.requests import Request
+
 from identity.accounts.sessions import LoginSessions
 from identity.feed.clocks import Clocks
 from identity.feed.follower import Follower
@@ -22,6 +24,7 @@ from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
 from identity.settings import Settings
+from identity.verifier.certificates import CertificateHeader, ClientCertificate
 from identity.web.addresses import ClientAddress
 from identity.web.branding import Branding
 from identity.web.stopping import Stop
@@ -60,3 +63,12 @@ class Services:
     clocks: Clocks
     audit: Audit
     stop: Stop
+    certificates: CertificateHeader | None
+
+    def certificate_of(self, request: Request) -> ClientCertificate | None:
+        """Returns the certificate of whoever is at the other end of the connection, where a proxy tells of it."""
+        return self.certificates.of(request.scope) if self.certificates else None
+
+    def sender_of(self, request: Request) -> tuple[Request, str, ClientCertificate | None]:
+        """Returns the request, from which address it came, and with which certificate."""
+        return request, self.address.of(request), self.certificate_of(request)

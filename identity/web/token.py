@@ -24,14 +24,14 @@ class TokenEndpoint:
     async def token(self, request: Request) -> Response:
         """Answers every grant."""
         services = self._services
-        answer = await services.tokens.answer(await read_token_request(request, services.address.of(request)))
+        answer = await services.tokens.answer(await read_token_request(*services.sender_of(request)))
         headers = NO_STORE if answer.dpop_nonce is None else {**NO_STORE, DPOP_NONCE: answer.dpop_nonce}
         return Response(_body(answer), 200, headers, "application/json")
 
     async def revoke(self, request: Request) -> Response:
         """Answers 200 with an empty body once the revocation is in force."""
         services = self._services
-        await services.revocation.revoke(await read_revocation_request(request, services.address.of(request)))
+        await services.revocation.revoke(await read_revocation_request(*services.sender_of(request)))
         return Response(b"", 200, NO_STORE)
 
 

@@ -85,6 +85,7 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
             "profile",
             "roles",
         ],
+        "tls_client_certificate_bound_access_tokens": False,
         "token_endpoint_auth_methods_supported": _METHODS,
         "token_endpoint_auth_signing_alg_values_supported": _SIGNED,
         "revocation_endpoint_auth_methods_supported": _METHODS,

@@ -72,7 +72,12 @@ class Asked:
     @property
     def confirmation(self) -> Confirmation | None:
         """What whoever asks has shown to hold: the access token is bound to it."""
-        return Confirmation(jkt=self.proof.jkt) if self.proof else None
+        if self.proof is not None:
+            return Confirmation(jkt=self.proof.jkt)
+        certificate = self.request.credentials.certificate
+        if self.client.certificate_bound_access_tokens and certificate is not None:
+            return Confirmation(x5t=certificate.thumbprint)
+        return None
 
     @property
     def session_confirmation(self) -> Confirmation | None:
@@ -199,6 +204,8 @@ class TokenPipeline:
         proof = self._proofs.read(request.proofs, TOKEN_PATH, client.profile)
         if proof is None and client.dpop_bound_access_tokens:
             raise InvalidDpopProof("The client gets no token without a DPoP proof.")  # RFC 9449 section 5.2
+        if proof is None and client.certificate_bound_access_tokens and request.credentials.certificate is None:
+            raise InvalidRequest("The client gets no token without its certificate.")  # RFC 8705 section 3
         return proof
 
     def _choose(self, asked: Asked) -> Grant:
