@@ -17,9 +17,11 @@ from issuer_in_process import ISSUER, ORDERS, RESOURCE, SERVICE, Issuer, dev_set
 from joserfc.jwk import ECKey
 from proofs import ALGORITHMS, EC, KEYS, hash_of, proof, thumbprint
 
+from identity.administration.api_keys import NewApiKey
 from identity.administration.new_client import NewClient
 from identity.oauth.registry import FAPI, AuthenticationMethod
 from identity.store.embedded import EmbeddedValkey
+from identity.verifier.profile import API_KEY_GRANT
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 USERINFO = ISSUER + "/userinfo"
@@ -75,6 +77,15 @@ async def test_a53_a_proof_binds_the_access_token(issuer: Issuer, alg: str) -> N
     assert await jkt(issuer, answer) == thumbprint(KEYS[alg])
     metadata = (await issuer.http.get("/.well-known/oauth-authorization-server")).json()
     assert alg in metadata["dpop_signing_alg_values_supported"]
+
+
+async def test_a53_the_token_of_an_api_key_is_bound_too(issuer: Issuer) -> None:
+    """No grant can forget it: the pipeline binds what any of them decided."""
+    _, key = await issuer.api_keys.create(NewApiKey("nightly", user="alice", scopes=["orders:read"]))
+    await issuer.settled()
+    answer = bound(await ask(issuer, API_KEY_GRANT, api_key=key))
+    assert await jkt(issuer, answer) == thumbprint(EC)
+    assert refusal(await ask(issuer, API_KEY_GRANT, "x", api_key=key)) == INVALID_PROOF
 
 
 async def test_without_a_proof_nothing_is_bound(issuer: Issuer) -> None:
