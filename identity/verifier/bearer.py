@@ -113,10 +113,14 @@ class Bearer:
         return await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
 
     async def _verify_bound(self, dpop: DPoP, scope: Mapping[str, Any], token: str) -> VerifiedToken:
-        proof = dpop.read(scope, token)
-        confirmation = Confirmation(jkt=proof.jkt)
-        verified = await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
-        await dpop.use_up(proof)
+        try:
+            proof = dpop.read(scope, token)
+            confirmation = Confirmation(jkt=proof.jkt)
+            verified = await self.verifier.verify(token, when_stale=self.when_stale, confirmation=confirmation)
+            await dpop.use_up(proof)
+        except (InvalidProof, ProofsUnavailable) as error:  # The verifier does not see proofs.
+            self.verifier.tell_refused(error)
+            raise
         return verified
 
     def _api_key(self, scope: Mapping[str, Any]) -> str | None:

@@ -17,7 +17,9 @@ class Observer(Protocol):
         """A token was accepted; `stale`: although the picture of the feed was too old, by the policy."""
 
     def refused(self, code: str) -> None:
-        """A token was refused; `code` is a `Refusal`, or `keys_unavailable` when no token could be judged."""
+        """A token was refused; `code` is a `Refusal`, `keys_unavailable` when no token could be judged, or where it was the
+        proof beside it `invalid_dpop_proof`, `use_dpop_nonce` or `proofs_unavailable`. That a proof was used before is known
+        only when its token was accepted, and counted."""
 
     def keys_fetched(self, *, failed: bool) -> None:
         """The issuer's keys were asked for."""

@@ -104,7 +104,7 @@ class Verifier:
             if verified is None:
                 verified = await self._verify_with_help(token, when_stale, confirmation)
         except VerificationError as error:
-            self._tell_refused(error)
+            self.tell_refused(error)
             raise
         if self._is_observed:
             self._tell_accepted()
@@ -122,7 +122,7 @@ class Verifier:
         try:
             verified = self._verify_now(token, when_stale, confirmation)
         except VerificationError as error:
-            self._tell_refused(error)
+            self.tell_refused(error)
             raise
         if self._is_observed:
             self._tell_accepted()
@@ -232,7 +232,8 @@ class Verifier:
             raise missing
         return verified
 
-    def _tell_refused(self, error: VerificationError) -> None:
+    def tell_refused(self, error: VerificationError) -> None:
+        """Has the observer count a refusal; whoever judges what comes beside a token says so here."""
         self._telling.tell(lambda observer: observer.refused(str(error.code)))
 
     def _tell_accepted(self) -> None:

@@ -13,6 +13,7 @@ from fake_issuer import FakeIssuer
 from fastapi import FastAPI, Security
 from joserfc.jwk import ECKey
 from proofs import EC, hash_of, proof, thumbprint
+from test_verifier_observer import Counts
 
 from identity.verifier import DPoP, InvalidToken, ProofsUnavailable, Refusal, VerifiedToken, Verifier
 from identity.verifier.asgi import BearerMiddleware
@@ -268,6 +269,22 @@ async def test_v13_the_verifier_itself_takes_a_bound_token_only_with_its_confirm
                 verifier.verify_now(token, confirmation=shown)
     with pytest.raises(InvalidToken):
         await verifier.verify(issuer.mint(), confirmation=key)
+
+
+async def test_refused_proofs_are_counted_apart(verifier_of: Make, issuer: FakeIssuer) -> None:
+    """Somebody tries what they stole: whoever watches sees it."""
+    counts = Counts()
+    app = behind(verifier_of(observer=counts), DPoP(URL))
+    good, token = sent(bound(issuer)), bound(issuer)
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://internal") as client:
+        for headers in (good, good, sent(token, htm="POST"), sent(token, key=ECKey.generate_key("P-256"))):
+            await client.get("/orders", headers=headers)
+    counted = {name: number for name, number in counts.seen.items() if name[0] in ("accepted", "refused")}
+    assert counted == {
+        ("accepted", False): 2,
+        ("refused", "invalid_dpop_proof"): 2,
+        ("refused", "wrong_sender"): 1,
+    }
 
 
 @pytest.mark.parametrize(
