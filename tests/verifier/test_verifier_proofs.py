@@ -36,6 +36,17 @@ def test_a53_a_proof_made_by_another_library_is_read(alg: str) -> None:
     assert (found.jkt, found.proof_id, found.nonce) == (thumbprint(KEYS[alg]), "one", "n")
 
 
+@pytest.mark.parametrize("alg", KEYS)
+def test_a53_6_of_a_signature_every_bit_counts(alg: str) -> None:
+    """RFC 9449 section 4.3, 6: for each algorithm, also a signature of another length."""
+    head, payload, signature = good(alg=alg).split(".")
+    other = good(alg=alg, jti="another").split(".")[1]
+    flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
+    for wrong in (f"{head}.{payload}.{flipped}", f"{head}.{other}.{signature}", f"{head}.{payload}.{signature[:-4]}"):
+        with pytest.raises(InvalidProof):
+            read_proof([wrong], REQUEST, NOW)
+
+
 def test_a_proof_of_the_testing_package_is_read() -> None:
     key = ProofKey()
     found = read_proof([key.proof("GET", ADDRESS, TOKEN)], REQUEST, time.time())
