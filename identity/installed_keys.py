@@ -63,6 +63,7 @@ def key_rules(settings: Settings) -> KeyRules:
         publication_seconds=settings.publication_seconds,
         token_horizon=settings.token_horizon,
         session_lifetime=settings.refresh_absolute_lifetime,
+        algorithms=settings.signing_algorithms,
     )
 
 

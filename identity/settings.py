@@ -72,6 +72,9 @@ class Settings(BaseModel):
     keys_passphrase: SecretStr | None = Field(None, description="Encrypts the private keys at rest.")
     data_dir: Path = Field(Path(".identity"), description="Folder of the embedded stores, used where no URL is given.")
     key_bits: Literal[2048, 3072] = Field(2048, description="Size of new RSA signing keys.")
+    signing_algorithms: tuple[str, ...] = Field(
+        (profile.ALGORITHM,), description="What the keyring holds keys for; comma separated, RS256 always among them."
+    )
     key_lifetime: int = Field(
         30 * 86400, ge=0, description="Seconds a key signs before the next one takes its place; 0 leaves that to you."
     )
@@ -131,7 +134,7 @@ class Settings(BaseModel):
         0, le=60, description="Seconds a server told to stop still answers everybody, its readiness red."
     )
 
-    @field_validator("trusted_proxies", "outbound_allow", mode="before")
+    @field_validator("trusted_proxies", "outbound_allow", "signing_algorithms", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
@@ -171,6 +174,13 @@ class Settings(BaseModel):
         if value is not None and not info.data.get("trusted_proxies"):
             raise ValueError("needs IDENTITY_TRUSTED_PROXIES: anybody else could write it")
         return value
+
+    @field_validator("signing_algorithms")
+    @classmethod
+    def _are_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in value if name not in profile.ALGORITHMS]:
+            raise ValueError(f"{unknown[0]} is no algorithm; there are {', '.join(profile.ALGORITHMS)}")
+        return tuple(name for name in profile.ALGORITHMS if name == profile.ALGORITHM or name in value)
 
     @field_validator("issuer")
     @classmethod

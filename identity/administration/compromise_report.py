@@ -39,6 +39,7 @@ class CompromiseReport:
             "actor": self.actor,
             "withdrawn": list(self.withdrawal.kids),
             "signing": self.withdrawal.keyring.current.kid,
+            "signing_by_algorithm": self._signing(),
             "reached_servers": self.withdrawal.reached_servers,
             "steps": [{"what": step.what, "seconds": round(step.seconds, 3)} for step in self.withdrawal.steps],
             "verifiers": {
@@ -66,7 +67,8 @@ class CompromiseReport:
     def _paragraphs(self) -> Iterator[str]:
         kids = ", ".join(f"`{kid}`" for kid in self.withdrawal.kids)
         yield f"{_TITLE}\n\n{kids}, withdrawn by {self.actor} at {_moment(self.began_at)}."
-        yield f"`{self.withdrawal.keyring.current.kid}` signs now.\n\n## What was done\n"
+        yield from (f"`{kid}` signs now ({algorithm})." for algorithm, kid in self._signing().items())
+        yield "\n## What was done\n"
         yield from _table(("step", "after"), ((step.what, f"{step.seconds:.2f} s") for step in self.withdrawal.steps))
         yield f"\n## Who has heard of it\n\nThe rule was {self.acknowledgement}.\n"
         moments = sorted(self.acknowledgement.moments.items(), key=lambda each: each[1])
@@ -79,6 +81,9 @@ class CompromiseReport:
         yield from _table(("client", "resource", "sessions"), ((*holder, f"{n:,}") for holder, n in self._sessions()))
         yield f"\n## Tokens they signed within the last week\n\n{_AGGREGATED}\n"
         yield from _table(("client", "resource", "tokens", "of these perhaps alive", "from", "to"), self._tokens())
+
+    def _signing(self) -> dict[str, str]:
+        return {algorithm: record.kid for algorithm, record in self.withdrawal.keyring.currents.items()}
 
     def _sessions(self) -> list[tuple[Holder, int]]:
         return sorted(self.exposure.sessions.items(), key=lambda each: (-each[1], each[0]))

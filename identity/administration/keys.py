@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from identity.feed.stores import StoreUnavailableError
 from identity.feed.verifiers import Verifiers
-from identity.keyring.live import RELOAD_BOUND_SECONDS
+from identity.keyring.algorithms import PrivateKey
+from identity.keyring.live import RELOAD_BOUND_SECONDS, NoSignerError
 from identity.keyring.making import first_keyring, new_refresh_key, new_signing_key
 from identity.keyring.place import KeyPlace, KeyringConflictError, PrivateKeys
 from identity.keyring.publication import Publications, Readiness, TooEarlyError
 from identity.keyring.signers import PublishedKeys
 from identity.keyring.states import Keyring, KeyringError, KeyState, SigningKeyRecord
+from identity.verifier.profile import ALGORITHM, ALGORITHMS
 
 _ATTEMPTS = 5
 _PROGRESS_SECONDS = 5.0
@@ -26,12 +26,13 @@ _LOOK_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class KeyRules:
-    """How keys are made and when they move on. Seconds."""
+    """How keys are made and when they move on. Seconds. `algorithms` are those that a keyring is to hold."""
 
     bits: int
     publication_seconds: float
     token_horizon: float
     session_lifetime: float
+    algorithms: tuple[str, ...] = (ALGORITHM,)
 
     @property
     def keep_seconds(self) -> float:
@@ -57,7 +58,8 @@ class SigningKeys:
 
     async def initialise(self) -> Keyring:
         """Makes the first keyring; refuses where there is one."""
-        keyring, private = await asyncio.to_thread(first_keyring, self._rules.bits, int(time.time()))
+        rules = self._rules
+        keyring, private = await asyncio.to_thread(first_keyring, rules.bits, int(time.time()), rules.algorithms)
         await self._place.create(keyring, private)
         return keyring
 
@@ -69,23 +71,47 @@ class SigningKeys:
         """Returns the JWKS of the published keys."""
         return PublishedKeys.of(record.public for record in (await self._place.read()).published).body
 
-    async def rotate(self, force: bool = False) -> Keyring:
-        """Promotes the next key and makes a new next one. Raises `TooEarlyError` when a living server has not published it
-        long enough, or a live verifier does not hold it, unless forced. An operator who comes second finds the version
-        changed, and nothing is done twice."""
+    async def add(self, algorithm: str) -> Keyring:
+        """Publishes a first key of an algorithm that the keyring does not hold; `rotate` lets it sign (K01). `KeyringError`
+        when it is held already, or there is no such algorithm."""
+        if algorithm not in ALGORITHMS:
+            raise KeyringError(f"There is no algorithm {algorithm!r}; there are {', '.join(ALGORITHMS)}.")
+        keyring, now = await self._place.read(), int(time.time())
+        first, key = await self._new_key(algorithm, KeyState.NEXT, now)
+        added = keyring.with_algorithm(first)
+        await self._place.replace(keyring, added, PrivateKeys({first.kid: key}))
+        return added
+
+    async def missing(self) -> tuple[str, ...]:
+        """Returns the algorithms that the keyring is to hold, and does not."""
+        held = (await self._place.read()).nexts
+        return tuple(algorithm for algorithm in self._rules.algorithms if algorithm not in held)
+
+    async def require_signing(self, algorithm: str) -> None:
+        """Raises `KeyringError` unless a key signs with `algorithm`: for whoever registers something that wants it."""
+        if algorithm not in (await self._place.read()).currents:
+            raise NoSignerError(algorithm)
+
+    async def rotate(self, force: bool = False, algorithms: Collection[str] | None = None) -> Keyring:
+        """Promotes the next key, of each of these algorithms or of all, and makes new next ones, in one step. Raises
+        `TooEarlyError` when a living server has not published one long enough, or a live verifier does not hold it, unless
+        forced. An operator who comes second finds the version changed, and nothing is done twice."""
         keyring = await self._place.read()
+        chosen = _held(keyring, algorithms)
         if not force:
-            (await self._readiness()).require(keyring, self._rules.publication_seconds, time.time())
+            (await self._readiness()).require(keyring, self._rules.publication_seconds, time.time(), chosen)
         now = int(time.time())
         ready = keyring.retired(int(now - self._rules.keep_seconds), int(now - self._rules.remember_seconds))
-        return await self._promote(keyring, ready, now)
+        return await self._promote(keyring, ready, now, chosen)
 
-    async def rotate_when_ready(self, progress: Callable[[TooEarlyError], None], patience: float) -> Keyring:
+    async def rotate_when_ready(
+        self, progress: Callable[[TooEarlyError], None], patience: float, algorithms: Collection[str] | None = None
+    ) -> Keyring:
         """Rotates as soon as that is allowed, telling `progress` while it waits; gives up after `patience` seconds."""
         deadline = time.monotonic() + patience
         while True:
             try:
-                return await self.rotate()
+                return await self.rotate(algorithms=algorithms)
             except TooEarlyError as error:
                 if time.monotonic() + error.seconds > deadline:
                     raise
@@ -108,12 +134,13 @@ class SigningKeys:
     async def supersede(self, kid: str) -> Keyring:
         """Has another key take the place of `kid`, if it signs or is next, whatever verifiers have seen; for emergencies."""
         keyring, now = await self._place.read(), int(time.time())
-        if kid not in {record.kid for record in keyring.signing}:
+        stolen = next((record for record in keyring.signing if record.kid == kid), None)
+        if stolen is None:
             raise KeyringError(f"There is no key {kid}.")
-        if kid == keyring.current.kid:
-            return await self._promote(keyring, keyring, now, urgent=True)
-        if kid == keyring.next.kid:
-            successor, key = await self._new_key(KeyState.NEXT, now)
+        if stolen.state is KeyState.CURRENT:
+            return await self._promote(keyring, keyring, now, (stolen.algorithm,), urgent=True)
+        if stolen.state is KeyState.NEXT:
+            successor, key = await self._new_key(stolen.algorithm, KeyState.NEXT, now)
             superseded = keyring.with_next(successor, now)
             await self._place.replace(keyring, superseded, PrivateKeys({successor.kid: key}))
             return superseded
@@ -122,14 +149,13 @@ class SigningKeys:
     async def supersede_everything(self) -> Keyring:
         """Has new keys take the place of all, of the refresh key too: whoever copied them can make any token."""
         keyring, now = await self._place.read(), int(time.time())
-        (current, signing), (following, about_to) = (
-            await self._new_key(KeyState.CURRENT, now),
-            await self._new_key(KeyState.NEXT, now),
-        )
+        stolen = (*keyring.currents.values(), *keyring.nexts.values())
+        made = [await self._new_key(record.algorithm, record.state, now) for record in stolen]
         refresh, secret = new_refresh_key(now)
-        superseded = keyring.restarted(current, following, now).with_only_refresh_key(refresh)
-        made = PrivateKeys({current.kid: signing, following.kid: about_to}, {refresh.key_id: secret})
-        await self._place.replace(keyring, superseded, made)
+        restarted = keyring.restarted(*(record for record, _ in made), now=now)
+        superseded = restarted.with_only_refresh_key(refresh)
+        private = PrivateKeys({record.kid: key for record, key in made}, {refresh.key_id: secret})
+        await self._place.replace(keyring, superseded, private)
         return superseded
 
     async def reaches_every_server(self, keyring: Keyring) -> bool:
@@ -154,15 +180,25 @@ class SigningKeys:
         await self._publications.remember_withdrawn(kids)
         return withdrawn
 
-    async def _promote(self, old: Keyring, ready: Keyring, now: int, *, urgent: bool = False) -> Keyring:
-        successor, key = await self._new_key(KeyState.NEXT, now)
-        promoted = ready.promoted(successor, now, urgent=urgent)
-        await self._place.replace(old, promoted, PrivateKeys({successor.kid: key}))
+    async def _promote(
+        self, old: Keyring, ready: Keyring, now: int, algorithms: Collection[str], *, urgent: bool = False
+    ) -> Keyring:
+        made = [await self._new_key(algorithm, KeyState.NEXT, now) for algorithm in algorithms]
+        promoted = ready.promoted(*(record for record, _ in made), now=now, urgent=urgent)
+        await self._place.replace(old, promoted, PrivateKeys({record.kid: key for record, key in made}))
         return promoted
 
     async def _readiness(self) -> Readiness:
         live = await self._verifiers.live()
         return Readiness(await self._publications.servers(), {each.name: each.kids for each in live})
 
-    async def _new_key(self, state: KeyState, now: int) -> tuple[SigningKeyRecord, RSAPrivateKey]:
-        return await asyncio.to_thread(new_signing_key, self._rules.bits, state, now)
+    async def _new_key(self, algorithm: str, state: KeyState, now: int) -> tuple[SigningKeyRecord, PrivateKey]:
+        return await asyncio.to_thread(new_signing_key, self._rules.bits, state, now, algorithm)
+
+
+def _held(keyring: Keyring, algorithms: Collection[str] | None) -> tuple[str, ...]:
+    """Returns these algorithms, or all, if the keyring holds them."""
+    for algorithm in algorithms or ():
+        if algorithm not in keyring.nexts:
+            raise KeyringError(f"The keyring holds no key for {algorithm}; `identity keys add {algorithm}` makes one.")
+    return tuple(keyring.nexts) if algorithms is None else tuple(algorithms)

@@ -35,9 +35,15 @@ class ResourceServices:
         identifier: str,
         scopes: Sequence[str],
         token_type: str = profile.ACCESS_TOKEN_TYPE,
+        signing_alg: str = profile.ALGORITHM,
     ) -> tuple[Resource, str]:
-        """Registers a service; returns it with the secret that opens the revocation feed to it, shown only now."""
+        """Registers a service; returns it with the secret that opens the revocation feed to it, shown only now. Whether a key
+        signs with `signing_alg` is for `SigningKeys.require_signing` to say."""
         _require_identifier(name, identifier, token_type)
+        if signing_alg not in profile.ALGORITHMS:
+            raise AdministrationError(
+                f"There is no algorithm {signing_alg!r}; there are {', '.join(profile.ALGORITHMS)}."
+            )
         secret = new_secret()
         async with operator_change(self._ledger) as change:
             await _require_new(change, name, identifier, well_formed_scopes(scopes))
@@ -46,6 +52,7 @@ class ResourceServices:
                 identifier=identifier,
                 scopes=sorted(set(scopes)),
                 token_type=token_type,
+                signing_alg=signing_alg,
                 secret_hashes=[hash_secret(secret).hex()],
             )
             change.registrations.add(row)

@@ -54,6 +54,7 @@ def patient_of(settings: Settings, stores: Stores, actor: str) -> Patient:
         publication_seconds=settings.publication_seconds,
         folders={"keys": settings.keys_dir, "embedded stores": settings.data_dir},
         high_water=high_water(settings).seq,
+        signing_algorithms=settings.signing_algorithms,
     )
     return Patient(
         facts=facts,

@@ -53,7 +53,27 @@ def list_(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None
     async def work(office: Office) -> Keyring:
         return await office.keys.list()
 
-    print_rows(_rows(work_in_office(data_dir, work), as_json), ("kid", "state", "made", "signing", "replaced"), as_json)
+    columns = ("kid", "alg", "state", "made", "signing", "replaced")
+    print_rows(_rows(work_in_office(data_dir, work), as_json), columns, as_json)
+
+
+@app.command("add")
+def add(
+    algorithm: Annotated[str, typer.Argument(metavar="ALG", help="RS256, PS256, ES256 or EdDSA.")],
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a first key of another algorithm; it signs after `identity keys rotate`, when verifiers have seen it."""
+
+    async def work(office: Office) -> Keyring:
+        keyring = await office.keys.add(algorithm)
+        await office.record("keys.added", f"{keyring.nexts[algorithm].kid} {algorithm}")
+        return keyring
+
+    keyring = work_in_office(data_dir, work)
+    kid = keyring.nexts[algorithm].kid
+    sentence = f"Published {kid}; `identity keys rotate --alg {algorithm} --wait` lets it sign."
+    print_done(sentence, {"next": kid, "alg": algorithm, "version": keyring.version}, as_json)
 
 
 @app.command("rotate")
@@ -64,11 +84,14 @@ def rotate(
         bool, typer.Option("--wait", help="Wait until the next key has been published long enough.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Promote now; verifiers may not have seen the key.")] = False,
+    algorithm: Annotated[
+        list[str] | None, typer.Option("--alg", help="Rotate this algorithm only; may be repeated. Default: all.")
+    ] = None,
     refresh_key: Annotated[
         bool, typer.Option("--refresh-key", help="Rotate the key of refresh tokens instead.")
     ] = False,
 ) -> None:
-    """Let the next key sign, and publish a new next one. No token that is good stops being good."""
+    """Let the next keys sign, and publish new next ones. No token that is good stops being good."""
 
     async def work(office: Office) -> Keyring:
         if refresh_key:
@@ -76,14 +99,24 @@ def rotate(
             await office.record("keys.refresh_key_rotated", keyring.refresh[0].key_id)
             return keyring
         keyring = await (
-            office.keys.rotate_when_ready(_progress, _PATIENCE_SECONDS) if wait else office.keys.rotate(force)
+            office.keys.rotate_when_ready(_progress, _PATIENCE_SECONDS, algorithm)
+            if wait
+            else office.keys.rotate(force, algorithm)
         )
-        await office.record("keys.rotated", keyring.current.kid)
+        await office.record(
+            "keys.rotated", " ".join(keyring.currents[each].kid for each in algorithm or keyring.currents)
+        )
         return keyring
 
     keyring = work_in_office(data_dir, work)
-    done = "New sessions use a new refresh key." if refresh_key else f"{keyring.current.kid} signs now."
-    print_done(done, {"kid": keyring.current.kid, "next": keyring.next.kid, "version": keyring.version}, as_json)
+    done = "New sessions use a new refresh key." if refresh_key else f"{_signing(keyring)}."
+    facts = {
+        "kid": keyring.current.kid,
+        "next": keyring.next.kid,
+        "signing": _kids(keyring),
+        "version": keyring.version,
+    }
+    print_done(done, facts, as_json)
 
 
 @app.command("compromise")
@@ -120,8 +153,10 @@ def compromise(
     done, state = work_in_office(data_dir, work)
     if not done.reached_servers:
         print_progress("identity: a server has not noticed in time and may sign with a withdrawn key; look at its log")
-    facts = {"withdrawn": list(done.kids), "kid": done.keyring.current.kid, "next": done.keyring.next.kid}
-    sentence = f"Withdrew {' '.join(done.kids)}; {done.keyring.current.kid} signs now"
+    keyring = done.keyring
+    kids = {"kid": keyring.current.kid, "next": keyring.next.kid, "signing": _kids(keyring)}
+    facts = {"withdrawn": list(done.kids), **kids}
+    sentence = f"Withdrew {' '.join(done.kids)}; {_signing(keyring)}"
     print_acknowledged(sentence, {**facts, "reached_servers": done.reached_servers}, state, as_json)
 
 
@@ -205,11 +240,22 @@ def _progress(error: TooEarlyError) -> None:
     print_progress(f"{error} Waiting {error.seconds:.0f} s.")
 
 
+def _kids(keyring: Keyring) -> dict[str, str]:
+    return {algorithm: record.kid for algorithm, record in keyring.currents.items()}
+
+
+def _signing(keyring: Keyring) -> str:
+    """Which keys sign, in words."""
+    others = [f"{kid} with {algorithm}" for algorithm, kid in _kids(keyring).items() if kid != keyring.current.kid]
+    return ", ".join([f"{keyring.current.kid} signs now", *others])
+
+
 def _rows(keyring: Keyring, as_json: bool) -> list[Row]:
     moment = _moment if as_json else _age
     return [
         {
             "kid": record.kid,
+            "alg": record.algorithm,
             "state": record.state.value,
             "made": moment(record.created_at),
             "signing": moment(record.promoted_at),

@@ -15,7 +15,7 @@ from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done, print_rows
 from identity.models import Client, Resource, Role
-from identity.verifier.profile import ACCESS_TOKEN_TYPE
+from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, ALGORITHMS
 
 clients = typer.Typer(no_args_is_help=True, help="Clients: programs that ask for tokens.")
 resources = typer.Typer(no_args_is_help=True, help="Resources: services that verify tokens.")
@@ -145,13 +145,18 @@ def create_resource(
     identifier: Annotated[str, typer.Argument(help="The `aud` of its tokens: an absolute URI.")],
     scope: Scopes = None,
     token_type: Annotated[str, typer.Option(help="at+jwt, or JWT for an old verifier.")] = ACCESS_TOKEN_TYPE,
+    signing_alg: Annotated[
+        str, typer.Option("--signing-alg", help="What signs its tokens; `identity keys list` shows what there is.")
+    ] = ALGORITHM,
     data_dir: DataDir = DEFAULT_DATA_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Register a service; the secret that opens the revocation feed to it is shown only now."""
 
     async def work(office: Office) -> str:
-        return (await office.resources.create(name, identifier, scope or [], token_type))[1]
+        if signing_alg in ALGORITHMS and signing_alg != ALGORITHM:  # No command needs the keys for what always signs.
+            await office.keys.require_signing(signing_alg)
+        return (await office.resources.create(name, identifier, scope or [], token_type, signing_alg))[1]
 
     secret = work_in_office(data_dir, work)
     print_done(
@@ -169,8 +174,8 @@ def list_resources(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False
         return await office.resources.list()
 
     found = work_in_office(data_dir, work)
-    rows = [row.model_dump(include={"name", "identifier", "scopes", "token_type"}) for row in found]
-    print_rows(rows, ("name", "identifier", "scopes", "token_type"), as_json)
+    columns = ("name", "identifier", "scopes", "token_type", "signing_alg")
+    print_rows([row.model_dump(include=set(columns)) for row in found], columns, as_json)
 
 
 @roles.command("create")

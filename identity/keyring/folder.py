@@ -19,8 +19,8 @@ from pathlib import Path
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from identity.keyring.algorithms import PrivateKey
 from identity.keyring.document import read_keyring, write_keyring
 from identity.keyring.place import (
     NONE_NEW,
@@ -30,7 +30,7 @@ from identity.keyring.place import (
     refresh_ids_in_need,
     require_new,
 )
-from identity.keyring.signers import public_jwk
+from identity.keyring.public_keys import is_private_half
 from identity.keyring.states import Keyring, KeyringError, RefreshKeyRecord, SigningKeyRecord
 
 _STATES_FILE = "keyring.json"
@@ -57,11 +57,11 @@ class KeyFolder:
         """Returns the keyring as it stands."""
         return await asyncio.to_thread(self._read)
 
-    async def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
-        """Returns the private key of `record`, or refuses: it must be readable, private, RSA, and the one it is named for."""
+    async def load_signing_key(self, record: SigningKeyRecord) -> PrivateKey:
+        """Returns the private key of `record`, or refuses: it must be readable, private, and the one it is named for."""
         path = self.path / _signing_file(record.kid)
         key = await asyncio.to_thread(self._load, path)
-        if not isinstance(key, RSAPrivateKey) or public_jwk(key.public_key()) != record.public:
+        if not is_private_half(key, record.public):
             raise KeyringError(f"{path} is not the key that the keyring says it is.")
         return key
 
@@ -148,7 +148,7 @@ class KeyFolder:
         except (ValueError, UnsupportedAlgorithm):
             raise KeyringError(f"{path} is damaged, or the passphrase is wrong.") from None
 
-    def _write_private(self, name: str, key: RSAPrivateKey | ed25519.Ed25519PrivateKey) -> None:
+    def _write_private(self, name: str, key: PrivateKey) -> None:
         encryption = (
             serialization.BestAvailableEncryption(self._passphrase)
             if self._passphrase

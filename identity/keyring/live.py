@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from jwt import PyJWK
 
+from identity.keyring.algorithms import PrivateKey
 from identity.keyring.place import KeyPlace, KeyPlaceAwayError, KeyringConflictError
+from identity.keyring.public_keys import published_key
 from identity.keyring.publication import Publications, is_behind
-from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer, rsa_public_key
+from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer
 from identity.keyring.states import Keyring, KeyringError, KeyState
+from identity.verifier.profile import ALGORITHM
 
 RELOAD_SECONDS = 1.0
 """How often a running server asks whether the keyring changed."""
@@ -29,12 +32,33 @@ class LoadedKeys:
     """One version of the keyring, ready for use: what signs and what is published change together, never one alone."""
 
     keyring: Keyring
-    signer: Signer
+    signers: dict[str, Signer]
     authenticator: RefreshAuthenticator
     published: PublishedKeys
-    public_keys: dict[str, RSAPublicKey]
-    _private: dict[str, RSAPrivateKey] = field(repr=False)
+    public_keys: dict[str, PyJWK] = field(compare=False)
+    _private: dict[str, PrivateKey] = field(repr=False)
     _refresh: dict[str, bytes] = field(repr=False)
+
+    @property
+    def signer(self) -> Signer:
+        """What signs with RS256."""
+        return self.signers[ALGORITHM]
+
+    def signer_for(self, algorithm: str) -> Signer:
+        """Returns what signs with `algorithm`, or raises `NoSignerError`: never is anything signed with another (K04)."""
+        signer = self.signers.get(algorithm)
+        if signer is None:
+            raise NoSignerError(algorithm)
+        return signer
+
+
+class NoSignerError(KeyringError):
+    """The keyring has no key of this algorithm, or none that signs yet."""
+
+    def __init__(self, algorithm: str) -> None:
+        super().__init__(
+            f"No key signs with {algorithm}; `identity keys list` shows which do, `identity keys add {algorithm}` makes one."
+        )
 
 
 async def load_keys(place: KeyPlace, known: LoadedKeys | None = None) -> LoadedKeys:
@@ -63,10 +87,10 @@ async def _load(place: KeyPlace, keyring: Keyring, known: LoadedKeys | None) -> 
     }
     return LoadedKeys(
         keyring,
-        Signer.of(keyring.current.kid, private[keyring.current.kid]),
+        {name: Signer.of(key.kid, private[key.kid], name) for name, key in keyring.currents.items()},
         RefreshAuthenticator(keyring.refresh[0].key_id, refresh),
         PublishedKeys.of(record.public for record in keyring.published),
-        {record.kid: rsa_public_key(record.public) for record in keyring.published},
+        {record.kid: published_key(record.public) for record in keyring.published},
         private,
         refresh,
     )

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
+from identity.keyring.algorithms import PrivateKey
 from identity.keyring.states import Keyring, KeyringError, RefreshKeyRecord, SigningKeyRecord
 
 
@@ -29,7 +28,7 @@ class KeyPlaceAwayError(KeyringError):
 class PrivateKeys:
     """Private keys by `kid`, and refresh keys by key id. Nothing of them shows when it is printed."""
 
-    signing: Mapping[str, RSAPrivateKey] = field(default_factory=dict, repr=False)
+    signing: Mapping[str, PrivateKey] = field(default_factory=dict, repr=False)
     refresh: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -49,7 +48,7 @@ class KeyPlace(Protocol):
     async def read(self) -> Keyring:
         """Returns the keyring as it stands, without opening a private key."""
 
-    async def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
+    async def load_signing_key(self, record: SigningKeyRecord) -> PrivateKey:
         """Returns the private key of `record`."""
 
     async def load_refresh_key(self, record: RefreshKeyRecord) -> bytes:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from identity.keyring.states import Keyring, KeyringError
+from identity.keyring.states import Keyring, KeyringError, SigningKeyRecord
+from identity.verifier.profile import ALGORITHM
 
 _ASK_AGAIN_SECONDS = 1.0
 """A verifier may fetch the keys at any moment."""
@@ -43,7 +44,7 @@ class Publications(Protocol):
 
 
 class TooEarlyError(KeyringError):
-    """The next key may not sign yet, for `reasons`; nothing can have changed within `seconds`."""
+    """A next key may not sign yet, for `reasons`; nothing can have changed within `seconds`."""
 
     def __init__(self, reasons: list[str], seconds: float) -> None:
         super().__init__("The next key may not sign yet: " + "; ".join(reasons) + ".")
@@ -53,37 +54,51 @@ class TooEarlyError(KeyringError):
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What decides whether the next key may sign. `servers`: for each living one, how many seconds it has published each
+    """What decides whether next keys may sign. `servers`: for each living one, how many seconds it has published each
     key. `verifiers`: for each live one that holds keys, which; one without any fetches them before it accepts anything."""
 
     servers: Mapping[str, Mapping[str, float]]
     verifiers: Mapping[str, Collection[str]]
 
-    def require(self, keyring: Keyring, required: float, now: float) -> None:
-        """Raises `TooEarlyError` unless every living server has published the next key for `required` seconds, and no live
-        verifier says that it does not hold it."""
-        kid = keyring.next.kid
-        waits = {name: required - kids.get(kid, 0.0) for name, kids in sorted(self.servers.items())}
-        reasons = {
+    def require(
+        self, keyring: Keyring, required: float, now: float, algorithms: Collection[str] = (ALGORITHM,)
+    ) -> None:
+        """Raises `TooEarlyError` unless every living server has published the next keys of these algorithms for `required`
+        seconds, and no live verifier says that it does not hold one that it would need."""
+        reasons: dict[str, float] = {}
+        for algorithm in algorithms:
+            reasons |= self._unpublished(keyring.nexts[algorithm], required, now)
+            reasons |= self._unknown(keyring, algorithm)
+        if reasons:
+            raise TooEarlyError(list(reasons), max(reasons.values()))
+
+    def _unpublished(self, key: SigningKeyRecord, required: float, now: float) -> dict[str, float]:
+        if not self.servers:
+            # Where no server lives, nobody fetches keys either: two rotations in a row, with the servers stopped, would
+            # outrun the verifiers' caches.
+            left = required - (now - key.created_at)
+            reason = f"no server is running, and it was made only {required - left:.1f} s of {required:g} s ago"
+            return {reason: left} if left > 0 else {}
+        waits = {name: required - kids.get(key.kid, 0.0) for name, kids in sorted(self.servers.items())}
+        return {
             f"{name} has published it for {required - left:.1f} s of {required:g} s": left
             for name, left in waits.items()
             if left > 0
         }
-        if not self.servers and (left := required - (now - keyring.next.created_at)) > 0:
-            # Where no server lives, nobody fetches keys either: two rotations in a row, with the servers stopped, would
-            # outrun the verifiers' caches.
-            reasons[f"no server is running, and it was made only {required - left:.1f} s of {required:g} s ago"] = left
-        reasons |= {
+
+    def _unknown(self, keyring: Keyring, algorithm: str) -> dict[str, float]:
+        """A verifier that holds keys of other algorithms only does not accept this one: it leaves its keys out of a JWKS."""
+        others = {record.kid for record in keyring.signing if record.algorithm != algorithm}
+        return {
             f"the verifier {name} does not hold it": _ASK_AGAIN_SECONDS
             for name, kids in sorted(self.verifiers.items())
-            if kids and kid not in kids
+            if keyring.nexts[algorithm].kid not in kids and not others.issuperset(kids)
         }
-        if reasons:
-            raise TooEarlyError(list(reasons), max(reasons.values()))
 
     def has_reached_servers(self, keyring: Keyring) -> bool:
         """Tells whether every living server has loaded a keyring with these keys: publishing and signing change together."""
-        return all({keyring.current.kid, keyring.next.kid} <= set(published) for published in self.servers.values())
+        newest = {record.kid for record in (*keyring.currents.values(), *keyring.nexts.values())}
+        return all(newest <= set(published) for published in self.servers.values())
 
 
 def is_behind(keyring: Keyring, others: Iterable[Publication], patience: float) -> str:

@@ -9,18 +9,13 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, RSAPublicNumbers
-
+from identity.keyring.algorithms import SIGNING, PrivateKey
 from identity.keyring.states import PublicJwk
 from identity.verifier import profile
 
-_PADDING = padding.PKCS1v15()
-_HASH = hashes.SHA256()
 _MAC_BYTES = 16
 
 
@@ -29,58 +24,39 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def public_jwk(key: RSAPublicKey) -> PublicJwk:
-    """Returns the public members a JWKS shows, and nothing else (K03)."""
-    numbers = key.public_numbers()
-    jwk = {"kty": "RSA", "n": _uint(numbers.n), "e": _uint(numbers.e)}
-    return {**jwk, "kid": thumbprint(jwk), "use": "sig", "alg": profile.ALGORITHM}
-
-
-def rsa_public_key(jwk: PublicJwk) -> RSAPublicKey:
-    """Returns the key a public JWK describes."""
-    return RSAPublicNumbers(_number(jwk["e"]), _number(jwk["n"])).public_key()
-
-
-def thumbprint(jwk: PublicJwk) -> str:
-    """Returns the RFC 7638 thumbprint of an RSA key: the same key always has the same `kid`, and no other key has it."""
-    canonical = json.dumps({"e": jwk["e"], "kty": jwk["kty"], "n": jwk["n"]}, separators=(",", ":"))
-    return base64url(hashlib.sha256(canonical.encode()).digest())
-
-
-def _uint(number: int) -> str:
-    return base64url(number.to_bytes((number.bit_length() + 7) // 8, "big"))
-
-
-def _number(text: str) -> int:
-    return int.from_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), "big")
-
-
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Signs with one RSA key (RS256). The header segment is built once for each `typ`: it is the same in every token."""
+    """Signs with one key, and its one algorithm. The header segment is built once for each `typ`: it is the same in every
+    token."""
 
     kid: str
-    _key: RSAPrivateKey = field(repr=False)
+    algorithm: str
+    _sign: Callable[[bytes], bytes] = field(repr=False, compare=False)
     _headers: dict[str, str] = field(repr=False)
 
     @classmethod
-    def of(cls, kid: str, key: RSAPrivateKey) -> Signer:
+    def of(cls, kid: str, key: PrivateKey, algorithm: str = profile.ALGORITHM) -> Signer:
         """Prepares `key` for both token types a resource may ask for."""
         types = (profile.ACCESS_TOKEN_TYPE, profile.LEGACY_TOKEN_TYPE)
-        return cls(kid, key, {typ: _header(kid, typ) for typ in types})
+        headers = {typ: _header(algorithm, kid, typ) for typ in types}
+        return cls(kid, algorithm, SIGNING[algorithm].signing(key), headers)
 
     def sign(self, typ: str, payload: bytes) -> str:
-        """Returns the compact JWS of `payload`. CPU only, about 0.3 ms for 2048 bits.
+        """Returns the compact JWS of `payload`. CPU only, about 0.3 ms for RSA of 2048 bits, less than a tenth for curves.
 
         Inline on the event loop on purpose: a thread pool's hand-over costs more than it gains; scale by processes.
         """
         signing_input = f"{self._headers[typ]}.{base64url(payload)}"
-        signature = self._key.sign(signing_input.encode("ascii"), _PADDING, _HASH)
-        return f"{signing_input}.{base64url(signature)}"
+        return f"{signing_input}.{base64url(self._sign(signing_input.encode('ascii')))}"
+
+    def half_hash(self, text: str) -> str:
+        """Returns the left half of the hash that goes with its signatures (OpenID Connect Core section 3.1.3.6)."""
+        digest = hashlib.new(SIGNING[self.algorithm].digest, text.encode("ascii")).digest()
+        return base64url(digest[: len(digest) // 2])
 
 
-def _header(kid: str, typ: str) -> str:
-    return base64url(json.dumps({"alg": profile.ALGORITHM, "typ": typ, "kid": kid}, separators=(",", ":")).encode())
+def _header(algorithm: str, kid: str, typ: str) -> str:
+    return base64url(json.dumps({"alg": algorithm, "typ": typ, "kid": kid}, separators=(",", ":")).encode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@
     next -> current -> previous -> retired        withdrawn: never again, from any state
 
 There is always a *next* key, published long before it signs, so no rotation meets a verifier that has not seen the key.
+A key has one algorithm, and each algorithm has keys of its own, in the same states (K04). One that is added to a keyring in
+use begins with a next key alone: it signs after its first rotation, and is as unknown to nobody as any other then.
 Every transition returns a new `Keyring` with the version raised by one; storing it is a compare-and-set on the old version.
 """
 
@@ -12,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from identity.verifier.profile import MAX_PUBLISHED_KEYS
+from identity.verifier.profile import ALGORITHM, ALGORITHMS, MAX_PUBLISHED_KEYS
 
 PublicJwk = dict[str, str]
 
@@ -48,6 +50,11 @@ class SigningKeyRecord:
     promoted_at: int | None = None
     replaced_at: int | None = None
 
+    @property
+    def algorithm(self) -> str:
+        """What it signs with, and nothing else does it ever sign with (K04)."""
+        return self.public.get("alg", ALGORITHM)
+
 
 @dataclass(frozen=True, slots=True)
 class RefreshKeyRecord:
@@ -59,8 +66,8 @@ class RefreshKeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All keys at one version: exactly one is current and one is next. With `moved_to` it goes on being read, but the one
-    that changes is kept there."""
+    """All keys at one version: of each algorithm, exactly one is next, and one current as soon as it signs; RS256 always does
+    (OpenID Connect Core section 15.1). With `moved_to` it goes on being read, but the one that changes is kept there."""
 
     version: int
     signing: tuple[SigningKeyRecord, ...]
@@ -68,9 +75,13 @@ class Keyring:
     moved_to: str = ""
 
     def __post_init__(self) -> None:
-        for state in (KeyState.CURRENT, KeyState.NEXT):
-            if sum(record.state is state for record in self.signing) != 1:
-                raise KeyringError(f"The keyring must hold exactly one {state} key.")
+        following = [record.algorithm for record in self.signing if record.state is KeyState.NEXT]
+        signing = [record.algorithm for record in self.signing if record.state is KeyState.CURRENT]
+        for state, algorithms in ((KeyState.CURRENT, signing), (KeyState.NEXT, following)):
+            if ALGORITHM not in algorithms or len(set(algorithms)) != len(algorithms):
+                raise KeyringError(f"The keyring must hold exactly one {state} key of each algorithm.")
+        if not set(signing) <= set(following):
+            raise KeyringError("The keyring must hold a next key of each algorithm.")
         if len({record.kid for record in self.signing}) != len(self.signing):
             raise KeyringError("The keyring names one key twice.")
         if not self.refresh:
@@ -78,13 +89,23 @@ class Keyring:
 
     @property
     def current(self) -> SigningKeyRecord:
-        """The one key that signs."""
-        return self._only(KeyState.CURRENT)
+        """The key that signs with RS256."""
+        return self.currents[ALGORITHM]
 
     @property
     def next(self) -> SigningKeyRecord:
-        """The key that will sign after the next rotation; already published."""
-        return self._only(KeyState.NEXT)
+        """The key that will sign with RS256 after the next rotation; already published."""
+        return self.nexts[ALGORITHM]
+
+    @property
+    def currents(self) -> dict[str, SigningKeyRecord]:
+        """The keys that sign, by algorithm: one that is not here signs nothing yet."""
+        return self._by_algorithm(KeyState.CURRENT)
+
+    @property
+    def nexts(self) -> dict[str, SigningKeyRecord]:
+        """The keys that will sign, by algorithm: every one that the keyring holds."""
+        return self._by_algorithm(KeyState.NEXT)
 
     @property
     def published(self) -> tuple[SigningKeyRecord, ...]:
@@ -96,35 +117,44 @@ class Keyring:
         """The keys that are never accepted again."""
         return tuple(record.kid for record in self.signing if record.state is KeyState.WITHDRAWN)
 
-    def promoted(self, successor: SigningKeyRecord, now: int, *, urgent: bool = False) -> Keyring:
-        """Next signs from now on, current becomes previous, and `successor` is the new next. An `urgent` one may publish a
-        key too many, until what is urgent is withdrawn: verifiers then keep the keys they have, and those include next."""
-        if len(self.published) >= MAX_PUBLISHED_KEYS and not urgent:
-            raise KeyringError(
-                f"{MAX_PUBLISHED_KEYS} keys are published already; wait until tokens signed by the oldest have expired."
-            )
-        moved = {
-            self.current.kid: replace(self.current, state=KeyState.PREVIOUS, replaced_at=now),
-            self.next.kid: replace(self.next, state=KeyState.CURRENT, promoted_at=now),
-        }
-        return self._with_signing((*(moved.get(record.kid, record) for record in self.signing), successor))
+    def promoted(self, *successors: SigningKeyRecord, now: int, urgent: bool = False) -> Keyring:
+        """Of each successor's algorithm, next signs from now on, current becomes previous, and the successor is the new next.
+        An `urgent` one may publish a key too many, until what is urgent is withdrawn: verifiers then keep the keys they have,
+        and those include next."""
+        if not urgent:
+            self._require_room(len(successors))
+        moved: dict[str, SigningKeyRecord] = {}
+        for algorithm in (successor.algorithm for successor in successors):
+            promoted = self.nexts[algorithm]
+            moved[promoted.kid] = replace(promoted, state=KeyState.CURRENT, promoted_at=now)
+            if (replaced := self.currents.get(algorithm)) is not None:
+                moved[replaced.kid] = replace(replaced, state=KeyState.PREVIOUS, replaced_at=now)
+        return self._with_signing((*(moved.get(record.kid, record) for record in self.signing), *successors))
+
+    def with_algorithm(self, first: SigningKeyRecord) -> Keyring:
+        """`first` is next of an algorithm that the keyring did not hold: published before it signs, like any other (K01)."""
+        if first.algorithm in self.nexts:
+            raise KeyringError(f"The keyring holds keys for {first.algorithm} already.")
+        self._require_room(1)
+        return self._with_signing((*self.signing, first))
 
     def with_next(self, successor: SigningKeyRecord, now: int) -> Keyring:
-        """`successor` is next instead of the one that was, which never signed and is previous."""
-        moved = replace(self.next, state=KeyState.PREVIOUS, replaced_at=now)
-        return self._with_signing((*(moved if record is self.next else record for record in self.signing), successor))
+        """`successor` is next instead of the one of its algorithm that was, which never signed and is previous."""
+        spent = self.nexts[successor.algorithm]
+        moved = replace(spent, state=KeyState.PREVIOUS, replaced_at=now)
+        return self._with_signing((*(moved if record is spent else record for record in self.signing), successor))
 
-    def restarted(self, current: SigningKeyRecord, following: SigningKeyRecord, now: int) -> Keyring:
-        """`current` signs and `following` is next; all that were published are previous."""
+    def restarted(self, *made: SigningKeyRecord, now: int) -> Keyring:
+        """What was `made` signs and is next; all that were published are previous."""
         moved = (
             replace(record, state=KeyState.PREVIOUS, replaced_at=now) if record in self.published else record
             for record in self.signing
         )
-        return self._with_signing((*moved, current, following))
+        return self._with_signing((*moved, *made))
 
     def withdrawn(self, *kids: str) -> Keyring:
         """These keys are never accepted again; none of them may be signing or about to. Same version if all are already."""
-        if {self.current.kid, self.next.kid}.intersection(kids):
+        if {record.kid for record in (*self.currents.values(), *self.nexts.values())}.intersection(kids):
             raise KeyringError("A key that signs, or is next, must be replaced before it is withdrawn.")
         signing = tuple(
             replace(record, state=KeyState.WITHDRAWN) if record.kid in kids else record for record in self.signing
@@ -162,8 +192,16 @@ class Keyring:
         """What a moved keyring is where it was moved to."""
         return replace(self, moved_to="")
 
-    def _only(self, state: KeyState) -> SigningKeyRecord:
-        return next(record for record in self.signing if record.state is state)
+    def _by_algorithm(self, state: KeyState) -> dict[str, SigningKeyRecord]:
+        found = {record.algorithm: record for record in self.signing if record.state is state}
+        return {algorithm: found[algorithm] for algorithm in ALGORITHMS if algorithm in found}
+
+    def _require_room(self, keys: int) -> None:
+        if len(self.published) + keys > MAX_PUBLISHED_KEYS:
+            raise KeyringError(
+                f"{len(self.published)} keys are published already, of at most {MAX_PUBLISHED_KEYS}; wait until tokens signed "
+                f"by the oldest have expired."
+            )
 
     def _with_signing(self, signing: tuple[SigningKeyRecord, ...]) -> Keyring:
         return self._changed(signing=signing)

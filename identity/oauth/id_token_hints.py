@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 
 from identity.keyring.live import LiveKeys
-from identity.keyring.signers import rsa_public_key
+from identity.keyring.public_keys import published_key
 from identity.keyring.states import KeyState
 from identity.verifier import profile
 
@@ -53,6 +53,6 @@ class IdTokenHints:
     def _decode(self, token: str, kid: str) -> dict[str, str] | None:
         for record in self.keys.now.keyring.signing:
             if record.kid == kid and record.state is not KeyState.WITHDRAWN:
-                key = rsa_public_key(record.public)
-                return jwt.decode(token, key, algorithms=[profile.ALGORITHM], issuer=self.issuer, options=_OPTIONS)
+                key, allowed = published_key(record.public), [record.algorithm]
+                return jwt.decode(token, key, algorithms=allowed, issuer=self.issuer, options=_OPTIONS)
         return None

@@ -55,7 +55,7 @@ class LiveTokens:
             return jwt.decode(
                 token,
                 key,
-                algorithms=[profile.ALGORITHM],
+                algorithms=[key.algorithm_name],
                 issuer=self.issuer,
                 audience=audience,
                 # A replica whose clock is a second ahead minted it: that makes no token wrong (`verify_iat`).

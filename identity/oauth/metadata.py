@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from identity.oauth.assurance import ACR_VALUES
 from identity.oauth.claims import CLAIMS_OF
@@ -31,21 +32,30 @@ _RESOURCE_AUTHENTICATION = ["client_secret_basic", "client_secret_post"]
 _CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION, "private_key_jwt"]
 
 
-def metadata(
-    issuer: str, grant_types: Iterable[str], scopes: Iterable[str], has_certificates: bool = False
-) -> dict[str, object]:
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """What this server does, beside what every one does: as it was told to, and as its keys are. `signing_algorithms` are those
+    that some key signs with."""
+
+    grant_types: Iterable[str]
+    scopes: Iterable[str]
+    signing_algorithms: Iterable[str]
+    has_certificates: bool = False
+
+
+def metadata(issuer: str, enabled: Enabled) -> dict[str, object]:
     """Returns the metadata document of this issuer."""
-    methods = [*_CLIENT_AUTHENTICATION, *(["tls_client_auth"] if has_certificates else [])]
+    methods = [*_CLIENT_AUTHENTICATION, *(["tls_client_auth"] if enabled.has_certificates else [])]
     return {
         "issuer": issuer,
         **_endpoints(issuer),
-        "grant_types_supported": list(grant_types),
+        "grant_types_supported": list(enabled.grant_types),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],
         "code_challenge_methods_supported": [S256],
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": [profile.ALGORITHM],
+        "id_token_signing_alg_values_supported": list(enabled.signing_algorithms),
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
@@ -56,8 +66,8 @@ def metadata(
         "require_signed_request_object": False,
         "require_pushed_authorization_requests": False,
         "request_uri_parameter_supported": False,
-        "scopes_supported": sorted(scopes),
-        "tls_client_certificate_bound_access_tokens": has_certificates,
+        "scopes_supported": sorted(enabled.scopes),
+        "tls_client_certificate_bound_access_tokens": enabled.has_certificates,
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": list(SIGNATURE_ALGORITHMS),

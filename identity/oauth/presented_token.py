@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt import PyJWK
 
 from identity.keyring.live import LiveKeys
 from identity.tokens.refresh_token import Families, read_token
@@ -55,7 +55,7 @@ class TokenReader:
         return PresentedToken(str(claims["client_id"]), str(claims["sub"]), grant_id, str(claims["jti"]))
 
 
-def _decode(token: str, key: RSAPublicKey, issuer: str) -> dict[str, Any]:
+def _decode(token: str, key: PyJWK, issuer: str) -> dict[str, Any]:
     options: Any = {"require": ["exp", "sub", "jti", "client_id"], "verify_aud": False}
     leeway = profile.LARGEST_LEEWAY  # A token that any verifier may still accept is worth ending.
-    return jwt.decode(token, key, algorithms=[profile.ALGORITHM], issuer=issuer, leeway=leeway, options=options)
+    return jwt.decode(token, key, algorithms=[key.algorithm_name], issuer=issuer, leeway=leeway, options=options)

@@ -16,6 +16,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 class AccessTokenGrant:
     """Everything an access token is minted from, already checked and cut.
 
+    `token_type` and `algorithm` are what the resource takes: its tokens are signed with that and no other algorithm.
     `revision` is the feed head seen *before* any of the rest was read: a rule that came in between is newer than the token.
     `confirmation` is what whoever sends the token must prove to hold.
     `expires_at` (Unix seconds) is when what it descends from ends, if that is known: the token does not outlive it.
@@ -36,6 +37,7 @@ class AccessTokenGrant:
     acr: str = ""
     userinfo_claims: tuple[str, ...] = ()
     confirmation: profile.Confirmation | None = None
+    algorithm: str = profile.ALGORITHM
 
 
 @dataclass(frozen=True, slots=True)

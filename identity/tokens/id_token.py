@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from identity.keyring.signers import Signer, base64url
+from identity.keyring.signers import Signer
 from identity.verifier import profile
 
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -36,8 +35,8 @@ class IdTokenMint:
     lifetime: int
 
     def mint(self, signer: Signer, grant: IdTokenGrant, access_token: str, now: int) -> str:
-        """Returns a signed token issued at `now` (Unix seconds). Its audience is the client, so no service accepts it, and its
-        `at_hash` says which access token it came with."""
+        """Returns a token issued at `now` (Unix seconds), signed with the algorithm of the client. Its audience is the client,
+        so no service accepts it, and its `at_hash` says which access token it came with."""
         claims: dict[str, object] = {
             **grant.claims,
             "iss": self.issuer,
@@ -48,15 +47,10 @@ class IdTokenMint:
             "auth_time": grant.auth_time,
             "acr": grant.acr,
             "amr": grant.authentication_methods,
-            "at_hash": at_hash(access_token),
+            "at_hash": signer.half_hash(access_token),
         }
         if grant.nonce is not None:
             claims["nonce"] = grant.nonce
         if grant.session_id:
             claims[profile.SESSION_CLAIM] = grant.session_id
         return signer.sign(profile.ID_TOKEN_TYPE, _encode(claims).encode())
-
-
-def at_hash(access_token: str) -> str:
-    """Returns the left half of the token's SHA-256, for RS256 (OpenID Connect Core section 3.1.3.6)."""
-    return base64url(hashlib.sha256(access_token.encode("ascii")).digest()[:16])

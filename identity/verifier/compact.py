@@ -6,11 +6,11 @@ import json
 import math
 import re
 from binascii import a2b_base64
-from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple, NoReturn
 
 from identity.verifier.errors import InvalidToken, Refusal
-from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, MAX_KEY_ID_CHARACTERS, MAX_TOKEN_BYTES
+from identity.verifier.profile import ACCESS_TOKEN_TYPE, MAX_KEY_ID_CHARACTERS, MAX_TOKEN_BYTES
 
 MAX_NESTING: Final = 16
 
@@ -38,6 +38,13 @@ _ALIKE: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 
+class KeyReference(NamedTuple):
+    """What a token says it was signed with. Its key must be there, and have this very algorithm."""
+
+    kid: str
+    algorithm: str
+
+
 def to_bytes(token: str) -> bytes:
     """Returns the token as bytes if its size is allowed (V09) and it is ASCII; nothing else is looked at."""
     if len(token) > MAX_TOKEN_BYTES or not token.isascii():
@@ -58,12 +65,13 @@ def split(token: bytes) -> tuple[bytes, bytes, bytes, bytes]:
     return header, _decode(payload), _decode(signature), token[: len(header) + len(payload) + 1]
 
 
-def read_key_id(header_segment: bytes) -> str:
-    """Returns the `kid` of a header that asks for nothing but what we do, or raises `InvalidToken` (V01, V03, V04, V09)."""
+def read_key_reference(header_segment: bytes, algorithms: Collection[str]) -> KeyReference:
+    """Returns what a header names that asks for nothing but what we do, or raises `InvalidToken` (V01, V03, V04, V09)."""
     header = read_header(header_segment)
     if not FORBIDDEN_HEADERS.isdisjoint(header):
         raise InvalidToken(Refusal.FORBIDDEN_HEADER)
-    if header.get("alg") != ALGORITHM:
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
         raise InvalidToken(Refusal.WRONG_ALGORITHM)
     media_type = header.get("typ")
     if not isinstance(media_type, str) or media_type.lower() not in _TYPES:
@@ -71,7 +79,7 @@ def read_key_id(header_segment: bytes) -> str:
     kid = header.get("kid")
     if not isinstance(kid, str) or not 0 < len(kid) <= MAX_KEY_ID_CHARACTERS:
         raise InvalidToken(Refusal.MALFORMED, "kid is missing or too long")
-    return kid
+    return KeyReference(kid, algorithm)
 
 
 def read_header(header_segment: bytes) -> dict[str, object]:

@@ -8,24 +8,20 @@ from threading import Lock
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from identity.verifier.claims import Expected, read_claims
 from identity.verifier.clocks import Clocks
-from identity.verifier.compact import read_key_id, split, to_bytes
+from identity.verifier.compact import read_key_reference, split, to_bytes
 from identity.verifier.errors import InvalidToken, Refusal, RevocationsStale
 from identity.verifier.feed import FeedFollower, WhenStale
 from identity.verifier.introspection import Introspector
 from identity.verifier.jwks import KeySet
 from identity.verifier.profile import REVISION_CLAIM, Confirmation
 from identity.verifier.revocations import Picture, token_digests
+from identity.verifier.signatures import PublicKey
 from identity.verifier.token import VerifiedToken
 
 _MAX_HEADERS: Final = 64
-_PADDING: Final = PKCS1v15()
-_HASH: Final = SHA256()
 
 
 class Undecided(Exception):
@@ -58,10 +54,10 @@ class Memory:
         self._capacity = capacity
         self._lock = Lock()
         self.generation = generation
-        self.headers: dict[bytes, tuple[str, RSAPublicKey]] = {}
+        self.headers: dict[bytes, tuple[str, PublicKey]] = {}
         self.seen: dict[bytes, Seen] = {}
 
-    def know_header(self, header_segment: bytes, kid: str, key: RSAPublicKey) -> None:
+    def know_header(self, header_segment: bytes, kid: str, key: PublicKey) -> None:
         """Lets this exact header stand for its key. Only called when a signature proved that the issuer wrote it."""
         with self._lock:
             if len(self.headers) >= _MAX_HEADERS:
@@ -154,14 +150,16 @@ class Judge:
         header_segment, payload, signature, signing_input = split(raw)
         known = memory.headers.get(header_segment)
         if known is None:
-            kid = read_key_id(header_segment)
+            kid, algorithm = read_key_reference(header_segment, self._keys.algorithms)
             key = self._keys.get(kid)
             if key is None:
                 return None
+            if key.algorithm != algorithm:  # Whoever writes a token does not choose how its key is used (V01).
+                raise InvalidToken(Refusal.WRONG_ALGORITHM)
         else:
             kid, key = known
         try:
-            key.verify(signature, signing_input, _PADDING, _HASH)
+            key.verify(signature, signing_input)
         except InvalidSignature:
             raise InvalidToken(Refusal.BAD_SIGNATURE) from None
         if known is None:

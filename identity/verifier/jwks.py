@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
-
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from identity.verifier.backoff import Backoff
 from identity.verifier.errors import InvalidToken, KeysUnavailable, Refusal, VerificationError
 from identity.verifier.issuer import FETCH_SECONDS, IssuerClient
 from identity.verifier.observer import NOBODY, Telling
-from identity.verifier.profile import JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
+from identity.verifier.profile import ALGORITHM, JWKS_MIN_LIFETIME, MAX_JWKS_BYTES, RuleKind, rule_digest
 from identity.verifier.public_keys import read_jwks
+from identity.verifier.signatures import PublicKey
 
 _never: Final = float("-inf")
 
@@ -32,18 +31,25 @@ class KeyLimits:
 
 
 class KeySet:
-    """The keys of one issuer. All times are of the monotonic clock handed in.
+    """The keys of one issuer, for these algorithms; others are not kept. All times are of the monotonic clock handed in.
 
     `usable_until` is when the keys are too old to be believed; `generation` changes whenever a key comes or goes, so that
     whoever remembers something about a key can forget it. `fetched` is set after every good answer; `on_return` is called in
     the very step in which an issuer gave its keys that had not, or not yet, before any token is judged by them.
     """
 
-    def __init__(self, limits: KeyLimits, monotonic: Callable[[], float], telling: Telling = NOBODY) -> None:
+    def __init__(
+        self,
+        limits: KeyLimits,
+        monotonic: Callable[[], float],
+        telling: Telling = NOBODY,
+        algorithms: Collection[str] = (ALGORITHM,),
+    ) -> None:
+        self.algorithms = frozenset(algorithms)
         self._limits = limits
         self._telling = telling
         self._monotonic = monotonic
-        self._keys: dict[str, RSAPublicKey] = {}
+        self._keys: dict[str, PublicKey] = {}
         self._withdrawn: set[bytes] = set()
         self._flight: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -70,7 +76,7 @@ class KeySet:
         return tuple(self._keys)
 
     @property
-    def held(self) -> dict[str, RSAPublicKey]:
+    def held(self) -> dict[str, PublicKey]:
         """The keys themselves. Replaced whole when they change, so whoever holds this dictionary may read it at leisure."""
         return self._keys
 
@@ -79,11 +85,11 @@ class KeySet:
         """The digests of the keys that are never accepted again."""
         return frozenset(self._withdrawn)
 
-    def get(self, kid: str) -> RSAPublicKey | None:
+    def get(self, kid: str) -> PublicKey | None:
         """Returns the key if it is known and not withdrawn. `kid` is compared, never interpreted (V11)."""
         return self._keys.get(kid)
 
-    async def find(self, kid: str) -> RSAPublicKey:
+    async def find(self, kid: str) -> PublicKey:
         """Returns the key, asking the issuer if it is unknown: one fetch at a time and per cooldown (V17).
 
         Raises `InvalidToken` when there is no such key and `KeysUnavailable` when nobody can tell.
@@ -119,12 +125,14 @@ class KeySet:
         self._withdrawn.add(digest)
         self._replace(self._keys)
 
-    def resume(self, keys: dict[str, RSAPublicKey], fetched_at: float) -> None:
+    def resume(self, keys: dict[str, PublicKey], fetched_at: float) -> None:
         """Takes up keys of an earlier process if they may still be believed and none was fetched since."""
         usable_until = fetched_at + self._limits.max_stale
-        if fetched_at <= self.fetched_at or usable_until <= self._monotonic():
+        # The earlier process may have accepted more (V01).
+        allowed = {kid: key for kid, key in keys.items() if key.algorithm in self.algorithms}
+        if not allowed or fetched_at <= self.fetched_at or usable_until <= self._monotonic():
             return
-        self._replace(keys)
+        self._replace(allowed)
         self.fetched_at, self.usable_until = fetched_at, usable_until
 
     def refresh_soon(self) -> None:
@@ -209,12 +217,12 @@ class KeySet:
         sent_at = self._monotonic()
         metadata = await self._client.metadata(fresh=self._failure is not None)
         answer = await self._client.get(metadata.jwks_uri, limit=MAX_JWKS_BYTES)
-        self._replace(read_jwks(answer.body))
+        self._replace(read_jwks(answer.body, self.algorithms))
         self.fetched_at = sent_at
         self.usable_until = sent_at + self._limits.max_stale
         return max(JWKS_MIN_LIFETIME, answer.lifetime)
 
-    def _replace(self, keys: dict[str, RSAPublicKey]) -> None:
+    def _replace(self, keys: dict[str, PublicKey]) -> None:
         usable = {kid: key for kid, key in keys.items() if rule_digest(RuleKind.KEY, kid) not in self._withdrawn}
         if usable != self._keys:  # keys are compared by their numbers
             self._keys = usable

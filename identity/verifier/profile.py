@@ -26,7 +26,11 @@ ID_TOKEN_TYPE: Final = "JWT"
 """The `typ` of ID tokens. What keeps them apart from access tokens for old verifiers is their audience, a client."""
 
 ALGORITHM: Final = "RS256"
-"""The only algorithm issued and accepted; the key says so too (`alg` of its JWK), never the token alone."""
+"""What signs where nothing else was chosen, and all that is accepted where nothing else was allowed."""
+
+ALGORITHMS: Final = (ALGORITHM, "PS256", "ES256", "EdDSA")
+"""What may sign: RFC 7518 section 3.1, and Ed25519 of RFC 8037. A key has one of them (`alg` of its JWK), and a verifier is
+told which to accept; the token alone says nothing (RFC 8725 section 3.1)."""
 
 MINIMUM_RSA_BITS: Final = 2048
 RSA_PUBLIC_EXPONENT: Final = 65537

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
@@ -18,18 +20,32 @@ from identity.verifier.profile import (
     MINIMUM_RSA_BITS,
     RSA_PUBLIC_EXPONENT,
 )
+from identity.verifier.signatures import PublicKey
 
 PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 
 _ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
 
 
+_OF_TYPE: Final[Mapping[object, tuple[str, ...]]] = {
+    ("RSA", None): ("RS256", "PS256"),
+    ("EC", "P-256"): ("ES256",),
+    ("OKP", "Ed25519"): ("EdDSA",),
+}
+"""The algorithms of each type of key and curve, first the one that is meant where the JWK names none."""
+
+_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
+
+_ED25519_PRIME: Final = 2**255 - 19
+_ED25519_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+
+
 class UntrustworthyJWKS(ValueError):
     """The document is refused whole; keys from an earlier one stay in use."""
 
 
-def read_jwks(document: bytes) -> dict[str, RSAPublicKey]:
-    """Returns the usable keys by `kid`, at least one, or raises `UntrustworthyJWKS`.
+def read_jwks(document: bytes, algorithms: Collection[str] = (ALGORITHM,)) -> dict[str, PublicKey]:
+    """Returns the usable keys of these algorithms by `kid`, at least one, or raises `UntrustworthyJWKS`.
 
     Keys meant for something else (another type, `use`, algorithm) and weak keys are left out. A private or symmetric key, a
     `kid` used twice or too many keys make the whole document untrustworthy (RFC 7517; Wycheproof json_web_key).
@@ -38,25 +54,41 @@ def read_jwks(document: bytes) -> dict[str, RSAPublicKey]:
     kids = [kid for entry in entries if isinstance(kid := entry.get("kid"), str)]
     if len(set(kids)) != len(kids):
         raise UntrustworthyJWKS("a kid is used twice")
-    keys = {kid: key for entry in entries if (kid := _usable_kid(entry)) and (key := _load(entry))}
+    keys = {
+        kid: PublicKey(algorithm, key)
+        for entry in entries
+        if (kid := _usable_kid(entry)) and (algorithm := _algorithm(entry)) in algorithms and (key := _load(entry))
+    }
     if not keys:
         raise UntrustworthyJWKS("no usable key")
     return keys
 
 
-def write_jwks(keys: Mapping[str, RSAPublicKey]) -> dict[str, object]:
+def write_jwks(keys: Mapping[str, PublicKey]) -> dict[str, object]:
     """Returns the document that `read_jwks` reads these keys from."""
     return {"keys": [_entry(kid, key) for kid, key in keys.items()]}
 
 
-def _entry(kid: str, key: RSAPublicKey) -> dict[str, object]:
-    numbers = key.public_numbers()
-    members = {"kty": "RSA", "kid": kid, "use": "sig", "alg": ALGORITHM}
-    return {**members, "n": _encoded(numbers.n), "e": _encoded(numbers.e)}
+def _entry(kid: str, key: PublicKey) -> dict[str, object]:
+    return {"kid": kid, "use": "sig", "alg": key.algorithm, **_written(key.raw)}
+
+
+def _written(key: RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey) -> dict[str, object]:
+    if isinstance(key, RSAPublicKey):
+        numbers = key.public_numbers()
+        return {"kty": "RSA", "n": _encoded(numbers.n), "e": _encoded(numbers.e)}
+    if isinstance(key, Ed25519PublicKey):
+        return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public_bytes_raw())}
+    point = key.public_numbers()
+    return {"kty": "EC", "crv": "P-256", "x": _base64url(point.x.to_bytes(32)), "y": _base64url(point.y.to_bytes(32))}
 
 
 def _encoded(number: int) -> str:
-    return urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8)).rstrip(b"=").decode()
+    return _base64url(number.to_bytes((number.bit_length() + 7) // 8))
+
+
+def _base64url(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _entries(document: bytes) -> list[dict[str, object]]:
@@ -74,26 +106,34 @@ def _entries(document: bytes) -> list[dict[str, object]]:
 
 
 def _usable_kid(entry: dict[str, object]) -> str | None:
-    """Returns the `kid` of an RSA key for verifying RS256 signatures."""
+    """Returns the `kid` of a key for verifying signatures."""
     operations = entry.get("key_ops", ["verify"])
     kid = entry.get("kid")
-    fits = (
-        entry.get("kty") == "RSA"
-        and entry.get("alg", ALGORITHM) == ALGORITHM
-        and entry.get("use", "sig") == "sig"
-        and isinstance(operations, list)
-        and "verify" in operations
-    )
+    fits = entry.get("use", "sig") == "sig" and isinstance(operations, list) and "verify" in operations
     return kid if fits and isinstance(kid, str) and 0 < len(kid) <= MAX_KEY_ID_CHARACTERS else None
 
 
-def _load(entry: dict[str, object]) -> RSAPublicKey | None:
-    members: dict[str, object] = {name: entry[name] for name in ("kty", "n", "e") if name in entry}
+def _algorithm(entry: dict[str, object]) -> str:
+    """Returns the one algorithm of a key; nothing if it has none of ours, or one that does not go with its type."""
+    kty, curve = entry.get("kty"), entry.get("crv")
+    if not isinstance(kty, str) or not isinstance(curve, str | None):
+        return ""
+    fitting = _OF_TYPE.get((kty, curve), ())
+    said = entry.get("alg", fitting[0] if fitting else "")
+    return str(said) if said in fitting else ""
+
+
+def _load(entry: dict[str, object]) -> RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | None:
+    members: dict[str, object] = {name: entry[name] for name in _MEMBERS if name in entry}
     try:
-        key = PyJWK(members, algorithm=ALGORITHM).key
+        key = PyJWK(members, algorithm=_algorithm(entry)).key  # refuses a point that is not on its curve
     except (PyJWTError, ValueError, TypeError):
         return None
-    return key if isinstance(key, RSAPublicKey) and is_strong(key) else None
+    if isinstance(key, RSAPublicKey):
+        return key if is_strong(key) else None
+    if isinstance(key, EllipticCurvePublicKey):
+        return key if isinstance(key.curve, SECP256R1) else None
+    return key if isinstance(key, Ed25519PublicKey) and not has_low_order(key.public_bytes_raw()) else None
 
 
 def is_strong(key: RSAPublicKey) -> bool:
@@ -105,6 +145,14 @@ def is_strong(key: RSAPublicKey) -> bool:
         and numbers.e % 2 == 1
         and not has_roca_fingerprint(numbers.n)
     )
+
+
+def has_low_order(point: bytes) -> bool:
+    """Tells whether a point of Ed25519 has an order of at most 8, or is written in a way of its own: everybody can sign with
+    such a key (RFC 8032 section 5.1.3; "Taming the many EdDSAs", 2020)."""
+    y = int.from_bytes(point, "little") & (2**255 - 1)
+    order_8 = (_ED25519_ORDER_8, _ED25519_PRIME - _ED25519_ORDER_8)
+    return y >= _ED25519_PRIME or y in (0, 1, _ED25519_PRIME - 1, *order_8)
 
 
 def has_roca_fingerprint(modulus: int) -> bool:

@@ -16,13 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
 from identity.verifier.compact import strict_json_object
-from identity.verifier.profile import DIGEST_BYTES
+from identity.verifier.profile import ALGORITHMS, DIGEST_BYTES
 from identity.verifier.public_keys import read_jwks, write_jwks
 from identity.verifier.revocations import PictureState
 from identity.verifier.rule_columns import NEVER, RuleColumns, split
+from identity.verifier.signatures import PublicKey
 
 MAX_SNAPSHOT_BYTES: Final = 8 * 1024 * 1024
 
@@ -44,7 +43,7 @@ class KnownKeys:
     """The keys, and when they were fetched (Unix seconds)."""
 
     at: float
-    keys: dict[str, RSAPublicKey]
+    keys: dict[str, PublicKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +179,7 @@ def _keys(value: object) -> KnownKeys | None:
     if value is None:
         return None
     members = _object(value)
-    return KnownKeys(_moment(members["at"]), read_jwks(json.dumps(members["jwks"]).encode()))
+    return KnownKeys(_moment(members["at"]), read_jwks(json.dumps(members["jwks"]).encode(), ALGORITHMS))
 
 
 def _picture(value: object) -> KnownPicture | None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Final
 
 from identity.verifier.claims import Expected
 from identity.verifier.clocks import Clocks
-from identity.verifier.compact import read_key_id, split, to_bytes
+from identity.verifier.compact import KeyReference, read_key_reference, split, to_bytes
 from identity.verifier.errors import KeysUnavailable, RevocationsStale, VerificationError
 from identity.verifier.feed import Anonymous, Credential, FeedFollower, WhenStale, check_policy
 from identity.verifier.introspection import Introspector
@@ -23,7 +23,8 @@ from identity.verifier.judging import Judge, Undecided
 from identity.verifier.jwks import KeyLimits, KeySet
 from identity.verifier.keeper import SnapshotKeeper
 from identity.verifier.observer import Observer, Telling
-from identity.verifier.profile import JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, Confirmation
+from identity.verifier.profile import ALGORITHM, JWKS_COOLDOWN, LARGEST_LEEWAY, LEEWAY, Confirmation
+from identity.verifier.signatures import check_algorithms
 from identity.verifier.status import VerifierStatus
 from identity.verifier.token import VerifiedToken
 
@@ -38,7 +39,8 @@ class Verifier:
     time and before a fork. It runs in one event loop at a time; `verify_now` and `status` may be called from any thread.
     `clock` is Unix time, `monotonic` measures ages; both in seconds. Without a `credential` revocations are not followed;
     `ANONYMOUS` follows them where the issuer lets anyone. `snapshot` is a file for the keys and the picture of the feed: with
-    it the service starts while the issuer is down. `observer` is told what to count.
+    it the service starts while the issuer is down. `observer` is told what to count. `algorithms` are those that are accepted,
+    each with keys of its own (RFC 8725 section 3.1).
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Verifier:
         cooldown: float = JWKS_COOLDOWN,
         max_stale_keys: float = MAX_STALE_KEYS,
         cache_size: int = 10_000,
+        algorithms: Collection[str] = (ALGORITHM,),
         snapshot: Path | None = None,
         observer: Observer | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -61,6 +64,7 @@ class Verifier:
     ) -> None:
         check_issuer(issuer)
         _check_settings(audience, max_staleness, leeway, ssl_context)
+        check_algorithms(algorithms)
         self._credential = credential
         self.check_policy(when_stale)
         self.issuer: Final = issuer
@@ -69,7 +73,7 @@ class Verifier:
         self._monotonic = monotonic
         self._telling = telling = Telling(observer)
         self._is_observed = observer is not None
-        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic, telling)
+        self._keys = KeySet(KeyLimits(cooldown, max_stale_keys), monotonic, telling, algorithms)
         self._feed = _follower(credential, self._keys, max_staleness, monotonic, clock, telling)
         self._introspector = _introspector(credential, monotonic, telling)
         expected = Expected(issuer, audience, leeway, revision=credential is not None)
@@ -93,7 +97,7 @@ class Verifier:
         """
         try:
             if self._loop is not asyncio.get_running_loop() or self._process != os.getpid():
-                read_key_id(split(to_bytes(token))[0])  # garbage starts nothing (V17)
+                self._reference(token)  # garbage starts nothing (V17)
                 self.start()
             if self._feed is not None and self._feed.awaits_first_sync:
                 await self._first_sync()
@@ -204,7 +208,7 @@ class Verifier:
             try:
                 if verified := self._judge.judge(token, when_stale, confirmation):
                     return verified
-                await self._keys.find(read_key_id(split(to_bytes(token))[0]))
+                await self._keys.find(self._reference(token).kid)
                 await self._first_sync()  # keys that are there at last do not say yet who is revoked
             except Undecided as question:
                 assert self._introspector is not None
@@ -226,11 +230,14 @@ class Verifier:
         except Undecided:
             raise RevocationsStale from None
         if verified is None:
-            missing = self._keys.why_missing(read_key_id(split(to_bytes(token))[0]))
+            missing = self._keys.why_missing(self._reference(token).kid)
             with suppress(RuntimeError):  # the event loop may close at any moment
                 loop.call_soon_threadsafe(self._keys.search_soon)
             raise missing
         return verified
+
+    def _reference(self, token: str) -> KeyReference:
+        return read_key_reference(split(to_bytes(token))[0], self._keys.algorithms)
 
     def tell_refused(self, error: VerificationError) -> None:
         """Has the observer count a refusal; whoever judges what comes beside a token says so here."""

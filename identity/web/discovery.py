@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from identity.feed.stores import StoreUnavailableError
 from identity.keyring.signers import PublishedKeys
-from identity.oauth.metadata import metadata
+from identity.oauth.metadata import Enabled, metadata
 from identity.oauth.scopes import SERVER_SCOPES
 from identity.web.services import Services
 
@@ -32,9 +32,13 @@ class Discovery:
         services = self._services
         with suppress(StoreUnavailableError):
             self._scopes = (await services.registry.resources()).scopes | SERVER_SCOPES
-        document = metadata(
-            services.settings.issuer, services.tokens.grant_types, self._scopes, services.certificates is not None
+        enabled = Enabled(
+            services.tokens.grant_types,
+            self._scopes,
+            tuple(services.keys.now.signers),
+            has_certificates=services.certificates is not None,
         )
+        document = metadata(services.settings.issuer, enabled)
         return Response(
             json.dumps(document).encode(), 200, {"Cache-Control": "public, max-age=300"}, "application/json"
         )

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from identity.keyring.making import new_refresh_key
 from identity.keyring.place import KeyPlace, PrivateKeys
+from identity.keyring.public_keys import public_jwk
 from identity.keyring.sealing import MasterKey, MasterKeys
-from identity.keyring.signers import public_jwk
 from identity.keyring.states import Keyring, KeyState, SigningKeyRecord
 
 NOW = 1_800_000_000
@@ -56,7 +56,7 @@ def promoted(keyring: Keyring, now: int = NOW) -> tuple[Keyring, PrivateKeys]:
     known = {record.kid for record in keyring.signing}
     number = next(n for n in range(100) if record_of(n, KeyState.NEXT).kid not in known)
     successor = record_of(number, KeyState.NEXT, now)
-    return keyring.promoted(successor, now), PrivateKeys({successor.kid: made(number)})
+    return keyring.promoted(successor, now=now), PrivateKeys({successor.kid: made(number)})
 
 
 async def rotate(place: KeyPlace, now: int = NOW) -> Keyring:

@@ -17,7 +17,7 @@ from identity.keyring.document import read_keyring
 from identity.keyring.folder import KeyFolder
 from identity.keyring.live import load_keys
 from identity.keyring.making import first_keyring
-from identity.keyring.signers import public_jwk
+from identity.keyring.public_keys import public_jwk
 from identity.keyring.states import Keyring, KeyringError
 
 PASSPHRASE = b"correct horse battery staple"

@@ -7,14 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jwt
 import pytest
 from key_places import MASTER_TEXT, NOW, Somewhere, begin, promoted, rotate, rotate_refresh_key, withdraw
 
-from identity.keyring.live import load_keys
-from identity.keyring.making import first_keyring
-from identity.keyring.place import KeyPlace, KeyringConflictError
-from identity.keyring.signers import thumbprint
+from identity.keyring.live import NoSignerError, load_keys
+from identity.keyring.making import first_keyring, new_signing_key
+from identity.keyring.place import KeyPlace, KeyringConflictError, PrivateKeys
+from identity.keyring.public_keys import thumbprint
 from identity.keyring.states import KeyringError, KeyState
+from identity.verifier.profile import ALGORITHMS
 
 CHANGES = 15
 
@@ -34,6 +36,44 @@ async def test_the_first_keyring_has_a_current_a_next_and_a_refresh_key(somewher
         assert (numbers.n.bit_length(), numbers.e) == (2048, 65537)
         assert record.kid == thumbprint(record.public)
     assert await place.load_refresh_key(keyring.refresh[0]) == private.refresh[keyring.refresh[0].key_id]
+
+
+async def test_k04_keys_of_every_algorithm_are_kept_and_found_again(somewhere: Somewhere) -> None:
+    """And a next key of each, added or promoted in one change."""
+    made, private = first_keyring(2048, NOW, ALGORITHMS)
+    await somewhere.open().create(made, private)
+    loaded = await load_keys(somewhere.open())
+    assert loaded.keyring == made
+    for algorithm in ALGORITHMS:
+        signer = loaded.signer_for(algorithm)
+        token = signer.sign("JWT", b'{"sub":"x"}')
+        assert jwt.decode(token, loaded.public_keys[signer.kid], algorithms=[algorithm]) == {"sub": "x"}
+    successors = [new_signing_key(2048, KeyState.NEXT, NOW, algorithm) for algorithm in ALGORITHMS]
+    promoted_all = made.promoted(*(record for record, _ in successors), now=NOW)
+    await somewhere.open().replace(made, promoted_all, PrivateKeys({record.kid: key for record, key in successors}))
+    after = await load_keys(somewhere.open(), loaded)
+    assert {name: signer.kid for name, signer in after.signers.items()} == {
+        name: record.kid for name, record in made.nexts.items()
+    }
+
+
+async def test_k01_an_algorithm_that_was_added_signs_nothing_before_its_first_rotation(place: KeyPlace) -> None:
+    old = await place.read()
+    record, key = new_signing_key(2048, KeyState.NEXT, NOW, "ES256")
+    await place.replace(old, old.with_algorithm(record), PrivateKeys({record.kid: key}))
+    loaded = await load_keys(place)
+    assert record.kid in loaded.published.kids
+    with pytest.raises(NoSignerError, match="No key signs with ES256"):
+        loaded.signer_for("ES256")
+
+
+async def test_k08_a_key_of_another_algorithm_does_not_pass_for_one(place: KeyPlace) -> None:
+    old = await place.read()
+    record, _ = new_signing_key(2048, KeyState.NEXT, NOW, "ES256")
+    _, stranger = new_signing_key(2048, KeyState.NEXT, NOW, "EdDSA")
+    await place.replace(old, old.with_algorithm(record), PrivateKeys({record.kid: stranger}))
+    with pytest.raises(KeyringError, match="is not the key that the keyring says it is"):
+        await load_keys(place)
 
 
 async def test_a_place_without_a_keyring_is_refused_and_left_empty(somewhere: Somewhere) -> None:

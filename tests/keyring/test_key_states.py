@@ -122,7 +122,7 @@ def test_no_clock_makes_a_retired_key_sign_again_or_an_unpublished_one_sign(step
     for number, (step, now) in enumerate(steps, 2):
         before, expected = keyring, keyring.next.kid
         try:
-            keyring = keyring.promoted(key(f"k{number}"), now) if step == "promote" else keyring.retired(now)
+            keyring = keyring.promoted(key(f"k{number}"), now=now) if step == "promote" else keyring.retired(now)
         except KeyringError:
             continue
         if step == "promote":

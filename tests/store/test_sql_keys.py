@@ -53,7 +53,7 @@ async def keys(database: Database) -> SqlKeys:
 
 
 async def rotate(keys: SqlKeys) -> Keyring:
-    rotated = FIRST.promoted(SUCCESSOR, NOW)
+    rotated = FIRST.promoted(SUCCESSOR, now=NOW)
     await keys.replace(FIRST, rotated, PrivateKeys({SUCCESSOR.kid: SUCCESSORS_KEY}))
     return rotated
 

@@ -4,7 +4,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from identity.keyring.signers import Signer, public_jwk
+from identity.keyring.public_keys import public_jwk
+from identity.keyring.signers import Signer
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.verifier import profile
 

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers, gene
 from fake_issuer import SigningKey, number
 
 from identity.verifier.public_keys import UntrustworthyJWKS, has_roca_fingerprint, read_jwks
+from identity.verifier.signatures import PublicKey
 
 
 def document(*keys: object) -> bytes:
@@ -23,7 +24,7 @@ def good(signing_keys: list[SigningKey]) -> dict[str, object]:
 
 def test_good_keys_are_read(signing_keys: list[SigningKey]) -> None:
     keys = read_jwks(document(*(key.jwk for key in signing_keys)))
-    assert keys == {key.kid: key.private.public_key() for key in signing_keys}
+    assert keys == {key.kid: PublicKey("RS256", key.private.public_key()) for key in signing_keys}
 
 
 @pytest.mark.parametrize("absent", ["alg", "use"])

@@ -22,6 +22,7 @@ def checks(fix: bool) -> dict[str, Check]:
         "keys.readable": grounds.keys_readable,
         "keys.encrypted": grounds.keys_encrypted,
         "keys.age": grounds.keys_age,
+        "keys.algorithms": grounds.keys_algorithms,
         "disks": grounds.disks,
         "database": stores.database,
         "redis": stores.redis,

@@ -33,13 +33,26 @@ async def keys_readable(patient: Patient) -> list[Found]:
         return problem(str(error))
     if isinstance(patient.keys, KeyFolder) and (mode := stat.S_IMODE(patient.keys.path.stat().st_mode)) & 0o022:
         return problem(f"{patient.keys.path} can be written by others (mode {mode:o}); run `chmod 700` on it.")
-    return good(f"{keyring.current.kid} signs, {keyring.next.kid} is next; {len(keyring.published)} are published.")
+    signing = [f"{record.kid} signs ({algorithm})" for algorithm, record in keyring.currents.items()]
+    return good(f"{', '.join(signing)}; {len(keyring.published)} keys are published.")
+
+
+async def keys_algorithms(patient: Patient) -> list[Found]:
+    """Every algorithm that the settings name signs (K01, K04)."""
+    keyring = await patient.keys.read()
+    silent = [name for name in patient.facts.signing_algorithms if name not in keyring.currents]
+    if not silent:
+        return good(f"Keys sign with {', '.join(keyring.currents)}.")
+    return warning(
+        f"No key signs with {', '.join(silent)} yet: a running server adds and promotes one, or `identity keys add` and "
+        f"`identity keys rotate --wait` do."
+    )
 
 
 async def keys_age(patient: Patient) -> list[Found]:
-    """The current key does not sign much longer than the schedule says."""
+    """No current key signs much longer than the schedule says."""
     keyring, lifetime = await patient.keys.read(), patient.facts.key_lifetime
-    age = time.time() - (keyring.current.promoted_at or keyring.current.created_at)
+    age = time.time() - min(record.promoted_at or record.created_at for record in keyring.currents.values())
     signs = f"The current key has signed for {age / _DAY:.1f} days"
     if not lifetime:
         return good(f"{signs}; rotation is left to you.")

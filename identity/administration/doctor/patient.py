@@ -65,6 +65,7 @@ class Facts:
     publication_seconds: float
     folders: Mapping[str, Path]
     high_water: int
+    signing_algorithms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ class ApiKeyGrant:
                 client_id=asked.client.client_id,
                 audience=prepared.resource.identifier,
                 token_type=prepared.resource.token_type,
+                algorithm=prepared.resource.signing_alg,
                 scopes=prepared.scopes,
                 revision=asked.revision,
                 grant_id=prepared.key.key_id,

@@ -73,7 +73,8 @@ class AuthorizationCodeGrant:
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Uses the code up, and begins the session in the same step. A code that was used before ends what it gave then."""
-        family, signer = prepared.grant.family, self.keys.now.signer
+        family = prepared.grant.family
+        signer = self.keys.now.signer_for(prepared.standing.resource.signing_alg)
         is_lasting = "refresh_token" in asked.client.grant_types
         redemption = await self.codes.redeem(prepared.grant, signer.kid if is_lasting else None)
         if redemption is Redemption.USED:
@@ -83,7 +84,7 @@ class AuthorizationCodeGrant:
         token = write_token(self.keys.now.authenticator, Generation(family.family, 0)) if is_lasting else None
         standing = prepared.standing
         told = standing.cut(family)
-        access = access_of(told, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
+        access = access_of(told, prepared.scopes, standing.resource, standing.person, asked.revision)
         return Authorization(
             access, token, signer, identity_of(told, prepared.scopes, standing.person, prepared.grant.nonce)
         )

@@ -36,6 +36,7 @@ class ClientCredentialsGrant:
                 client_id=client_id,
                 audience=prepared.resource.identifier,
                 token_type=prepared.resource.token_type,
+                algorithm=prepared.resource.signing_alg,
                 scopes=prepared.scopes,
                 revision=asked.revision,
             )

@@ -40,11 +40,11 @@ class PasswordGrant:
         person = await self.people.person(request.username or "", request.password or "", request.address)
         scopes = cut_by_roles(prepared.scopes, asked.request.scopes, person)
         family = self._family(asked, prepared, scopes, person.subject)
-        token, signer = None, self.keys.now.signer
+        token, signer = None, self.keys.now.signer_for(prepared.resource.signing_alg)
         if "refresh_token" in asked.client.grant_types:
             await self.families.begin(family, signer.kid)
             token = write_token(self.keys.now.authenticator, Generation(family.family, 0))
-        access = access_of(family, scopes, prepared.resource.token_type, person, asked.revision)
+        access = access_of(family, scopes, prepared.resource, person, asked.revision)
         return Authorization(access, token, signer, identity_of(family, scopes, person))
 
     def _family(self, asked: Asked, granted: Granted, scopes: tuple[str, ...], subject: str) -> Family:

@@ -20,15 +20,17 @@ from typing import Any, Protocol
 
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
-from identity.keyring.live import LiveKeys
+from identity.keyring.live import LiveKeys, NoSignerError
 from identity.keyring.signers import Signer
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
+from identity.oauth.claims import OPENID_SCOPE
 from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.errors import (
     InvalidDpopProof,
     InvalidGrant,
     InvalidRequest,
     OAuthError,
+    TemporarilyUnavailable,
     TooManyAttempts,
     UnauthorizedClient,
     UnsupportedGrantType,
@@ -89,7 +91,8 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Authorization:
     """What a grant decided: what to mint, and the refresh token that goes with it. `signer` is the key that the session was
-    told of; absent, whichever signs when the token is minted. `identity` is what the client is told of who logged in."""
+    told of; absent, whichever signs for the resource when the token is minted. `identity` is what the client is told of who
+    logged in."""
 
     grant: AccessTokenGrant
     refresh_token: str | None = field(default=None, repr=False)
@@ -165,19 +168,22 @@ class TokenPipeline:
         asked = await self._authenticate(request, picture, picture.head.seq)
         try:
             grant = self._choose(asked)
+            self._require_id_signer(asked.client)
             prepared = await grant.prepare(asked)
             if asked.proof is not None:
                 await self._proofs.use_up(asked.proof)
             authorization = await grant.carry_out(asked, prepared)
+            response = self._respond(asked, authorization, int(time.time()))
         except OAuthError as error:
             self._record_refusal(asked, error)
             raise
-        response = self._respond(asked, authorization, int(time.time()))
+        except NoSignerError as error:
+            raise TemporarilyUnavailable("No key signs what was asked for; try again.", detail=str(error)) from None
         self._record(asked, authorization)
         return response
 
     def _respond(self, asked: Asked, authorization: Authorization, now: int) -> TokenResponse:
-        signer = authorization.signer or self._keys.now.signer
+        signer = authorization.signer or self._keys.now.signer_for(authorization.grant.algorithm)
         grant, confirmation, identity = authorization.grant, asked.confirmation, authorization.identity
         if confirmation is not None:  # Here, so that no grant can forget it.
             grant = replace(grant, confirmation=confirmation)
@@ -188,7 +194,7 @@ class TokenPipeline:
             self._mint.lifetime_of(grant, now),
             grant.scopes,
             authorization.refresh_token,
-            self._id_mint.mint(signer, identity, token, now) if identity else None,
+            self._id_mint.mint(self._id_signer(asked.client), identity, token, now) if identity else None,
             confirmation.scheme if confirmation else BEARER_SCHEME,
             self._proofs.fresh_nonce() if asked.proof else None,
         )
@@ -207,6 +213,14 @@ class TokenPipeline:
         if proof is None and client.certificate_bound_access_tokens and request.credentials.certificate is None:
             raise InvalidRequest("The client gets no token without its certificate.")  # RFC 8705 section 3
         return proof
+
+    def _id_signer(self, client: RegisteredClient) -> Signer:
+        return self._keys.now.signer_for(client.id_token_signing_alg)
+
+    def _require_id_signer(self, client: RegisteredClient) -> None:
+        """Raises `NoSignerError` before anything is used up, if the client may get an ID token that no key would sign."""
+        if OPENID_SCOPE in client.scopes:
+            self._id_signer(client)
 
     def _choose(self, asked: Asked) -> Grant:
         name = asked.request.grant_type

@@ -59,7 +59,8 @@ class RefreshTokenGrant:
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Takes the step. It is the last thing that can fail, and taking it twice gives the same successor."""
-        rotates, signer = asked.client.rotates_refresh_tokens, self.keys.now.signer
+        rotates = asked.client.rotates_refresh_tokens
+        signer = self.keys.now.signer_for(prepared.standing.resource.signing_alg)
         step = await self._step(prepared, rotates, signer.kid)
         if step is Step.AHEAD:
             step = await self._fast_forward(asked, prepared, signer.kid)
@@ -72,7 +73,7 @@ class RefreshTokenGrant:
         successor = Generation(prepared.family.family, number)
         standing = prepared.standing
         family = standing.cut(prepared.family)
-        grant = access_of(family, prepared.scopes, standing.resource.token_type, standing.person, asked.revision)
+        grant = access_of(family, prepared.scopes, standing.resource, standing.person, asked.revision)
         token = write_token(self.keys.now.authenticator, successor)
         return Authorization(grant, token, signer, identity_of(family, prepared.scopes, standing.person))
 

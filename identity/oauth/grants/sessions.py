@@ -13,7 +13,7 @@ from identity.models import AuditEvent
 from identity.oauth.assurance import acr_of
 from identity.oauth.claims import OPENID_SCOPE, claims_for
 from identity.oauth.presented_token import PresentedToken
-from identity.oauth.registry import Person
+from identity.oauth.registry import Person, ProtectedResource
 from identity.oauth.scopes import ROLES_SCOPE
 from identity.tokens.access_token import AccessTokenGrant
 from identity.tokens.id_token import IdTokenGrant
@@ -62,14 +62,14 @@ class Sessions:
 
 
 def access_of(
-    family: Family, scopes: tuple[str, ...], token_type: str, person: Person, revision: int
+    family: Family, scopes: tuple[str, ...], resource: ProtectedResource, person: Person, revision: int
 ) -> AccessTokenGrant:
     """Returns what an access token of this family says, at the login and at every refresh."""
     return AccessTokenGrant(
         subject=family.subject,
         client_id=family.client_id,
         audience=family.audience,
-        token_type=token_type,
+        token_type=resource.token_type,
         scopes=scopes,
         revision=revision,
         grant_id=family.family,
@@ -79,6 +79,7 @@ def access_of(
         session_id=family.login,
         acr=acr_of(family.authentication_methods),
         userinfo_claims=family.userinfo_claims,
+        algorithm=resource.signing_alg,
     )
 
 

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from sqlalchemy import and_, delete, not_, or_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
 from identity.feed.stores import StoreUnavailableError
+from identity.keyring.algorithms import PrivateKey
 from identity.keyring.document import read_keyring, write_keyring
 from identity.keyring.making import REFRESH_KEY_BYTES
 from identity.keyring.place import (
@@ -30,8 +30,8 @@ from identity.keyring.place import (
     refresh_ids_in_need,
     require_new,
 )
+from identity.keyring.public_keys import is_private_half
 from identity.keyring.sealing import MasterKeys, Sealed
-from identity.keyring.signers import public_jwk
 from identity.keyring.states import Keyring, KeyringError, RefreshKeyRecord, SigningKeyRecord
 from identity.models import KeyringRow, SealedKey
 from identity.store.sql.engine import Database
@@ -63,15 +63,15 @@ class SqlKeys:
         async with self._reading() as session:
             return self._keyring(await _row(session))
 
-    async def load_signing_key(self, record: SigningKeyRecord) -> RSAPrivateKey:
-        """Returns the private key of `record`, or refuses: it must be there, ours, RSA, and the one it is named for."""
+    async def load_signing_key(self, record: SigningKeyRecord) -> PrivateKey:
+        """Returns the private key of `record`, or refuses: it must be there, ours, and the one it is named for."""
         what = f"The private key {record.kid} in the database"
         der = await self._open(_SIGNING, record.kid, what)
         try:
             key = await asyncio.to_thread(serialization.load_der_private_key, der, None)
         except ValueError:
             raise KeyringError(f"{what} is damaged; restore it from a backup.") from None
-        if not isinstance(key, RSAPrivateKey) or public_jwk(key.public_key()) != record.public:
+        if not is_private_half(key, record.public):
             raise KeyringError(f"{what} is not the key that the keyring says it is.")
         return key
 
@@ -205,7 +205,7 @@ async def _row(session: AsyncSession, *, locked: bool = False) -> KeyringRow | N
     return (await session.scalars(query.with_for_update() if locked else query)).first()
 
 
-def _der(key: RSAPrivateKey) -> bytes:
+def _der(key: PrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
