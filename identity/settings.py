@@ -178,8 +178,8 @@ class Settings(BaseModel):
     @field_validator("signing_algorithms")
     @classmethod
     def _are_algorithms(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if unknown := [name for name in value if name not in profile.ALGORITHMS]:
-            raise ValueError(f"{unknown[0]} is no algorithm; there are {', '.join(profile.ALGORITHMS)}")
+        if not set(value) <= set(profile.ALGORITHMS):
+            raise ValueError(f"must be some of {', '.join(profile.ALGORITHMS)}")
         return tuple(name for name in profile.ALGORITHMS if name == profile.ALGORITHM or name in value)
 
     @field_validator("issuer")

@@ -62,9 +62,7 @@ class Verifier:
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        check_issuer(issuer)
-        _check_settings(audience, max_staleness, leeway, ssl_context)
-        check_algorithms(algorithms)
+        _check_settings(issuer, audience, algorithms, max_staleness, leeway, ssl_context)
         self._credential = credential
         self.check_policy(when_stale)
         self.issuer: Final = issuer
@@ -281,7 +279,16 @@ async def _end(tasks: tuple[asyncio.Task[None], ...], client: IssuerClient | Non
         await client.aclose()
 
 
-def _check_settings(audience: str, max_staleness: float, leeway: float, ssl_context: ssl.SSLContext | None) -> None:
+def _check_settings(
+    issuer: str,
+    audience: str,
+    algorithms: Collection[str],
+    max_staleness: float,
+    leeway: float,
+    ssl_context: ssl.SSLContext | None,
+) -> None:
+    check_issuer(issuer)
+    check_algorithms(algorithms)
     if not audience:
         raise ValueError("the audience is empty")
     if not 0 < max_staleness < float("inf"):

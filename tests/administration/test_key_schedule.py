@@ -10,7 +10,10 @@ import pytest
 from issuer_in_process import Issuer
 
 from identity.administration.key_schedule import RotationSchedule
+from identity.administration.keys import SigningKeys
+from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
+from identity.wiring import signing_keys
 
 DAY = 86_400.0
 
@@ -126,3 +129,69 @@ async def test_of_two_servers_that_look_at_once_one_rotates(issuer: Issuer, make
     await asyncio.gather(*(schedule.look() for schedule, _, _ in pair))
     assert (await issuer.keys.list()).current.kid == before.next.kid
     assert [event for _, _, trail in pair for event in trail.events] == [("keys.rotated", before.next.kid)]
+
+
+def of_several(issuer: Issuer, *algorithms: str) -> SigningKeys:
+    """The same keys, where the settings name these algorithms."""
+    settings = issuer.settings.model_copy(update={"signing_algorithms": ("RS256", *algorithms)})
+    return signing_keys(settings, issuer.stores)
+
+
+async def test_k01_an_algorithm_that_the_settings_name_is_added_and_signs_when_the_gate_opens(issuer: Issuer) -> None:
+    """K04: published at once, promoted by itself; the key of RS256, which is not due, goes on."""
+    clocks, trail, keys = Clocks((await issuer.keys.list()).current.created_at), Trail(), of_several(issuer, "ES256")
+    schedule = RotationSchedule(keys, trail, 30 * DAY, wall=lambda: clocks.wall, monotonic=lambda: clocks.monotonic)
+    before = await keys.list()
+    for _ in range(2):
+        await schedule.look()
+    added = await keys.list()
+    assert (tuple(added.currents), tuple(added.nexts)) == (("RS256",), ("RS256", "ES256"))
+    first = added.nexts["ES256"].kid
+    assert trail.events == [("keys.added", f"{first} ES256")]
+    async with asyncio.timeout(5):
+        while issuer.app.state.keys.now.keyring.version < added.version:
+            await asyncio.sleep(0.02)
+    async with asyncio.timeout(5):
+        while not all(first in kids for kids in (await RedisPublications(issuer.stores.redis).servers()).values()):
+            await asyncio.sleep(0.02)
+    await publish_long_enough(issuer)
+    await schedule.look()
+    promoted = await keys.list()
+    assert promoted.currents["ES256"].kid == first
+    assert (promoted.current, promoted.next) == (before.current, before.next)
+    assert trail.events[1:] == [("keys.rotated", first)]
+
+
+async def test_all_algorithms_that_are_due_rotate_in_one_step(issuer: Issuer) -> None:
+    keys = of_several(issuer, "ES256", "EdDSA")
+    for algorithm in ("ES256", "EdDSA"):
+        await keys.add(algorithm)
+    before = await keys.rotate(force=True)
+    clocks, trail = Clocks(before.current.promoted_at or 0), Trail()
+    schedule = RotationSchedule(keys, trail, 30 * DAY, wall=lambda: clocks.wall, monotonic=lambda: clocks.monotonic)
+    clocks.wall += 31 * DAY
+    await schedule.look()
+    clocks.monotonic += DAY
+    await schedule.look()
+    after = await keys.list()
+    assert after.version == before.version + 1
+    assert {name: record.kid for name, record in after.currents.items()} == {
+        name: record.kid for name, record in before.nexts.items()
+    }
+    ((event, detail),) = trail.events
+    assert event == "keys.rotation_forced"
+    assert detail.split()[:3] == [before.nexts[name].kid for name in ("RS256", "ES256", "EdDSA")]
+
+
+async def test_a_patience_that_began_for_one_algorithm_does_not_count_for_another(issuer: Issuer) -> None:
+    """K01: what has been held up since yesterday must not take along what is due since now."""
+    keys = of_several(issuer, "ES256")
+    clocks, trail = Clocks((await keys.list()).current.created_at), Trail()
+    schedule = RotationSchedule(keys, trail, 30 * DAY, wall=lambda: clocks.wall, monotonic=lambda: clocks.monotonic)
+    await schedule.look()
+    clocks.wall += 31 * DAY
+    clocks.monotonic += DAY - 1
+    await schedule.look()
+    clocks.monotonic += 2
+    await schedule.look()
+    assert [event for event, _ in trail.events] == ["keys.added"]

@@ -304,3 +304,24 @@ def test_an_accent_color_is_six_hexadecimal_digits(color: str) -> None:
     """A10: it goes into the stylesheet."""
     found = problems({**GOOD, "IDENTITY_ACCENT_COLOR": color})
     assert found == ["IDENTITY_ACCENT_COLOR: must be written as #rrggbb, six hexadecimal digits"]
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("", ("RS256",)),
+        ("ES256", ("RS256", "ES256")),
+        ("EdDSA, ES256,RS256", ("RS256", "ES256", "EdDSA")),
+        ("PS256,PS256", ("RS256", "PS256")),
+    ],
+)
+def test_k04_the_algorithms_of_the_keyring_are_named_and_rs256_is_always_among_them(
+    text: str, meant: tuple[str, ...]
+) -> None:
+    assert load_settings({**GOOD, "IDENTITY_SIGNING_ALGORITHMS": text}).signing_algorithms == meant
+
+
+@pytest.mark.parametrize("text", ["none", "HS256", "rs256", "RS256 ES256", "ES384"])
+def test_v01_an_algorithm_that_is_none_is_refused(text: str) -> None:
+    (problem,) = problems({**GOOD, "IDENTITY_SIGNING_ALGORITHMS": text})
+    assert problem == "IDENTITY_SIGNING_ALGORITHMS: must be some of RS256, PS256, ES256, EdDSA"

@@ -86,6 +86,7 @@ def alg_of(token: str) -> str:
     return str(jwt.get_unverified_header(token)["alg"])
 
 
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # joserfc knows it by both names (RFC 9864)
 @pytest.mark.parametrize(("client", "resource"), [*zip(OTHERS, reversed(OTHERS), strict=True), ("EdDSA", "RS256")])
 async def test_k02_tokens_are_signed_with_what_their_receiver_chose(four: Issuer, client: str, resource: str) -> None:
     """A62: header and key agree, at_hash is of the ID token's algorithm, and joserfc accepts both."""
@@ -131,7 +132,9 @@ async def test_userinfo_and_introspection_read_what_other_keys_signed(four: Issu
     new = NewClient("two", ["client_credentials"], ["two:read"])
     _, client_secret = await four.clients.create(new)
     await four.settled()
-    token = granted(await four.token("client_credentials", ("two", str(client_secret)), scope="two:read"))["access_token"]
+    token = granted(await four.token("client_credentials", ("two", str(client_secret)), scope="two:read"))[
+        "access_token"
+    ]
     assert alg_of(token) == resource.signing_alg == "ES256"
     told = await four.http.post("/introspect", data={"token": token}, auth=("reports2", secret))
     assert told.json()["active"] is True
