@@ -11,16 +11,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from identity.outbound.reach import read_networks
+from identity.setting_forms import issuer_problems, require_port
 from identity.store.redis.address import Kind, RedisAddress
 from identity.verifier import profile
 
 PREFIX = "IDENTITY_"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _INJECTED_BY_KUBERNETES = re.compile(r"IDENTITY_(SERVICE_|PORT)")
 """A Kubernetes service called `identity` puts such names into every pod of its namespace; none of them is a setting."""
@@ -185,7 +184,7 @@ class Settings(BaseModel):
     @field_validator("issuer")
     @classmethod
     def _is_an_issuer(cls, value: str, info: ValidationInfo) -> str:
-        problems = _issuer_problems(value, info.data.get("mode", "serve"))
+        problems = issuer_problems(value, info.data.get("mode", "serve"))
         if problems:
             raise ValueError(" and ".join(problems))
         return value
@@ -199,7 +198,7 @@ class Settings(BaseModel):
         if separator and scheme not in (*_DRIVERS, *_DRIVERS.values()):
             raise ValueError("must start with sqlite:/// or postgresql://")
         # Cut by hand: a password may hold characters that end the host for `urlsplit`.
-        _require_port(rest.rpartition("@")[2].partition("/")[0])
+        require_port(rest.rpartition("@")[2].partition("/")[0])
         return SecretStr(f"{_DRIVERS.get(scheme, scheme)}://{rest}") if separator else value
 
     @field_validator("redis_url")
@@ -274,33 +273,6 @@ def _read_secret(
             problems.append(f"{name} names a file that is empty")
     except (OSError, UnicodeDecodeError) as error:
         problems.append(f"{name} names a file that cannot be read: {type(error).__name__}")
-
-
-def _require_port(host: str) -> None:
-    """Raises `ValueError` with one sentence for a host whose port is no number; its own would show the address."""
-    try:
-        _ = urlsplit(f"//{host}").port
-    except ValueError:
-        raise ValueError("must name a host, and a port from 0 to 65535 if any") from None
-
-
-def _issuer_problems(issuer: str, mode: str) -> list[str]:
-    if not all("!" <= character <= "~" and character not in '"<>\\^`{|}' for character in issuer):
-        return ["must be a URL without spaces and other characters that must be encoded"]
-    parts = urlsplit(issuer)
-    if parts.scheme not in ("https", "http") or not parts.hostname:
-        return ["must be an absolute http or https URL"]
-    _require_port(parts.netloc)
-    problems = []
-    if "?" in issuer or "#" in issuer or parts.username is not None:
-        problems.append("must have no user, query or fragment")
-    if issuer.endswith("/"):
-        problems.append("must not end with a slash")
-    if mode == "dev" and parts.hostname not in LOOPBACK_HOSTS:
-        problems.append("must be a loopback address under `identity dev`")
-    elif parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-        problems.append("must be https anywhere but on loopback")
-    return problems
 
 
 def _sentence(location: tuple[int | str, ...], message: str, kind: str) -> str:

@@ -49,7 +49,13 @@ OURS: dict[str, set[str]] = {
         "identity.verifier.profile",
     },
     "identity.outbound": set(),
-    "identity.settings": {"identity.outbound.reach", "identity.store.redis.address", "identity.verifier.profile"},
+    "identity.setting_forms": set(),
+    "identity.settings": {
+        "identity.outbound.reach",
+        "identity.setting_forms",
+        "identity.store.redis.address",
+        "identity.verifier.profile",
+    },
     "identity.installed_keys": {
         "identity.administration.keys",
         "identity.feed",

@@ -27,7 +27,8 @@ from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
 from identity.installed_keys import key_place
 from identity.keyring.states import KeyringError
-from identity.settings import LOOPBACK_HOSTS, ConfigurationError, Settings, load_settings
+from identity.setting_forms import LOOPBACK_HOSTS
+from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import (
     DataDirLock,
     EmbeddedStoreError,
