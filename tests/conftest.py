@@ -26,7 +26,7 @@ from identity.settings import Settings
 from identity.store.sql.migration import migrate
 from identity.wiring import Stores
 
-REAL_PROCESSES = {"end_to_end", "store", "faults"}
+REAL_PROCESSES = {"end_to_end", "foreign", "store", "faults"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

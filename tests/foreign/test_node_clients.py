@@ -1,0 +1,66 @@
+"""openid-client and oauth4webapi sign somebody in, refresh, call a service, revoke and sign out (must show 1).
+
+Both libraries check what we answer: metadata, `iss`, `state`, ID tokens with signature and nonce, the subject of UserInfo, and
+the form of every error. What they accept is what they were written to accept, not what we meant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from person import AFTER, CALLBACK, SCOPE, Person
+
+
+@pytest.fixture
+def flow(dev, node):
+    """Runs the whole flow of a script for a client; what every client is told in it holds."""
+
+    def run(script: str, client: dict[str, Any], **more: Any) -> dict[str, Any]:
+        wanted = {"issuer": dev.issuer, "orders": dev.orders, "redirect_uri": CALLBACK, "after": AFTER, "scope": SCOPE}
+        told = node.converse(script, Person(dev.issuer), **wanted, client=client, **more)
+        claims, again, second = told["claims"], told["refreshed"], told["second"]
+        assert (claims["iss"], claims["aud"]) == (dev.issuer, client["id"])
+        assert told["userinfo"] == {
+            "sub": claims["sub"],
+            "name": "Alice",
+            "preferred_username": "alice",
+            "email": "alice@example.com",
+            "email_verified": True,
+        }
+        assert told["called"] == 200
+        assert (again["sub"], again["auth_time"]) == (claims["sub"], claims["auth_time"])
+        assert (second["sid"], second["auth_time"]) == (claims["sid"], claims["auth_time"]), "nobody logged in again"
+        assert told["revoked"] == "invalid_grant"
+        assert told["back"] == f"{AFTER}?state=bye"
+        assert told["signedOut"] == "invalid_grant"
+        assert told["silent"] == "login_required"
+        return told
+
+    return run
+
+
+def test_openid_client_as_a_public_client(flow):
+    told = flow("openid_client.mjs", {"id": "demo-web", "method": "none"})
+    assert told["token_type"] == "bearer"
+    assert told["rotated"] is True
+
+
+def test_openid_client_with_a_secret_in_the_form(flow, register):
+    client = register("shop", "--no-rotation")
+    told = flow("openid_client.mjs", {**client, "method": "client_secret_post"})
+    assert told["rotated"] is False
+
+
+def test_oauth4webapi_as_a_public_client(flow):
+    """It finds us by the other well-known path (RFC 8414), and takes our access token as a service does (RFC 9068)."""
+    told = flow("oauth4webapi.mjs", {"id": "demo-web", "method": "none"}, discovery="oauth2")
+    assert told["verified"]["sub"] == told["claims"]["sub"]
+    assert told["verified"]["scope"].split() == SCOPE.split()
+
+
+def test_oauth4webapi_with_a_secret_by_basic(flow, register):
+    """A31: the secret goes through both form encoding and Base64."""
+    client = register("store.one_two-3", "--trusted")
+    told = flow("oauth4webapi.mjs", {**client, "method": "client_secret_basic"}, discovery="oidc")
+    assert told["verified"]["client_id"] == "store.one_two-3"
