@@ -31,16 +31,27 @@ def dev(tmp_path_factory) -> Iterator[Dev]:
 
 
 @pytest.fixture(scope="session")
-def register(dev) -> Callable[..., dict[str, str]]:
-    """Registers a client for the code flow, as an operator does; returns its id and its secret."""
+def run_command(dev) -> Callable[..., dict[str, str]]:
+    """Runs a command that registers a client; returns its `client_id` and its `client_secret`."""
 
-    def create(client_id: str, *options: str, callback: str = CALLBACK, after: str = AFTER) -> dict[str, str]:
+    def run(*words: str) -> dict[str, str]:
+        made = dev.command(*words, "--json")
+        assert made.returncode == 0, made.stderr
+        found: dict[str, str] = json.loads(made.stdout)
+        return found
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def register(run_command) -> Callable[..., dict[str, str]]:
+    """Registers a client for the code flow that never listens."""
+
+    def create(client_id: str, *options: str) -> dict[str, str]:
         scopes = [word for scope in SCOPE.split() for word in ("--scope", scope)]
         grants = ["--grant", "authorization_code", "--grant", "refresh_token", "--resource", "orders"]
-        addresses = ["--redirect-uri", callback, "--post-logout-redirect-uri", after]
-        made = dev.command("clients", "create", client_id, *grants, *addresses, *scopes, *options, "--json")
-        assert made.returncode == 0, made.stderr
-        found = json.loads(made.stdout)
-        return {"id": found["client_id"], "secret": found["client_secret"]}
+        addresses = ["--redirect-uri", CALLBACK, "--post-logout-redirect-uri", AFTER]
+        made = run_command("clients", "create", client_id, *grants, *addresses, *scopes, *options)
+        return {"id": made["client_id"], "secret": made["client_secret"]}
 
     return create

@@ -37,6 +37,11 @@ class Person:
             page = self._at(_next(page))
         return page
 
+    def leads_to_login(self, url: str) -> bool:
+        """Whether somebody has to log in to get there."""
+        page = self._browser.get(url, timeout=10)
+        return page.url.startswith(f"{self._issuer}/login?")
+
     def submit(self, url: str) -> requests.Response:
         """Presses a button that has no fields; returns the page this leads to in the end."""
         page = self._browser.post(url, allow_redirects=False, timeout=10)

@@ -12,6 +12,9 @@ import pytest
 from person import AFTER, CALLBACK, SCOPE, Person
 
 
+pytestmark = pytest.mark.foreign
+
+
 @pytest.fixture
 def flow(dev, node):
     """Runs the whole flow of a script for a client; what every client is told in it holds."""

@@ -1,0 +1,78 @@
+"""oidc-client-ts in Chromium, with the settings of docs/clients.md: signing in, renewing, a call, revoking, signing out (must show 1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from client_pages import sections
+from dev_process import Dev, free_ports
+from node import installed_node
+from playwright.sync_api import BrowserContext, Page, expect
+from single_page_app import single_page_app
+from test_sign_in_pages import log_in
+
+pytestmark = pytest.mark.chromium
+
+
+@pytest.fixture
+def app(dev: Dev):
+    """The app, registered by the command of the page."""
+    installed_node()
+    (port,) = free_ports(1)
+    page = sections("clients.md")["oidc-client-ts, for a single-page app"]
+    page = page.at(issuer=dev.issuer, app=f"http://127.0.0.1:{port}")
+    made = dev.command(*page.command, "--json")
+    assert made.returncode == 0, made.stderr
+    with single_page_app(port, page.blocks("js")[0]) as origin:
+        yield origin
+
+
+def call(page: Page, url: str, access_token: str) -> int:
+    """The status that a fetch of this page gets; 0 if the browser does not let it read the answer."""
+    script = """([url, token]) => fetch(url, { headers: { Authorization: `Bearer ${token}` } })
+      .then((answer) => answer.status, () => 0)"""
+    status: int = page.evaluate(script, [url, access_token])
+    return status
+
+
+def user_of(page: Page) -> dict[str, Any]:
+    user: dict[str, Any] = page.evaluate("manager.getUser().then((user) => ({ ...user }))")
+    return user
+
+
+def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser: BrowserContext):
+    """A59: pages of the registered origin may call `/token`, `/userinfo` and `/revoke`; nobody else's may."""
+    page = browser.new_page()
+    page.goto(app)
+    expect(page).to_have_title("Signed out")
+    page.evaluate("void manager.signinRedirect()")
+    log_in(page)
+    page.locator("#consent-allow").click()
+    expect(page).to_have_title("Signed in")
+    first = user_of(page)
+    assert (first["profile"]["iss"], first["profile"]["aud"]) == (dev.issuer, "spa")
+    assert (first["profile"]["name"], first["profile"]["email"]) == ("Alice", "alice@example.com"), "of UserInfo too"
+
+    page.evaluate("manager.signinSilent()")
+    renewed = user_of(page)
+    assert renewed["profile"] == first["profile"]
+    assert renewed["access_token"] != first["access_token"]
+    assert renewed["refresh_token"] != first["refresh_token"]
+
+    page.evaluate("manager.revokeTokens(['refresh_token'])")
+    assert call(page, f"{dev.issuer}/userinfo", renewed["access_token"]) == 401, "its access tokens are over too"
+
+    page.evaluate("void manager.signinRedirect()")
+    expect(page).to_have_title("Signed in")
+    token = user_of(page)["access_token"]
+    assert call(page, f"{dev.issuer}/userinfo", token) == 200
+    with single_page_app(free_ports(1)[0], "const settings = {}") as elsewhere:
+        other = browser.new_page()
+        other.goto(elsewhere)
+        assert call(other, f"{dev.issuer}/userinfo", token) == 0
+    page.evaluate("void manager.signoutRedirect()")
+    page.wait_for_url(f"{app}/")
+    expect(page).to_have_title("Signed out")
+    page.evaluate("void manager.signinRedirect()")
+    expect(page.locator("#login-submit")).to_be_visible()

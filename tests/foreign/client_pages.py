@@ -1,0 +1,41 @@
+"""The sections of docs/clients.md and docs/relying-party.md, with the addresses of a test in the place of the documents'."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+ISSUER, APP = "https://login.example.com", "https://app.example.com"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page."""
+
+    text: str
+
+    def at(self, **addresses: str) -> Section:
+        """Returns it with other addresses: `issuer`, `app`."""
+        return Section(self.text.replace(ISSUER, addresses["issuer"]).replace(APP, addresses["app"]))
+
+    def blocks(self, language: str) -> list[str]:
+        return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.S | re.M)
+
+    @property
+    def command(self) -> list[str]:
+        """The words of the command that registers the client, after `identity`."""
+        return shlex.split(self.blocks("sh")[0].replace("\\\n", " "))[1:]
+
+    def option(self, name: str) -> list[str]:
+        """Returns every value of an option of that command."""
+        words = self.command
+        return [value for word, value in zip(words, words[1:], strict=False) if word == name]
+
+
+def sections(page: str) -> dict[str, Section]:
+    """Returns the sections of a page, by title."""
+    parts = (DOCS / page).read_text(encoding="utf-8").split("\n## ")[1:]
+    return {part.partition("\n")[0]: Section(part.partition("\n")[2]) for part in parts}
