@@ -17,9 +17,17 @@ class Section:
 
     text: str
 
-    def at(self, **addresses: str) -> Section:
-        """Returns it with other addresses: `issuer`, `app`."""
-        return Section(self.text.replace(ISSUER, addresses["issuer"]).replace(APP, addresses["app"]))
+    def replaced(self, addresses: dict[str, str]) -> Section:
+        """Returns it with other addresses."""
+        text = self.text
+        for told, here in addresses.items():
+            assert told in text, told
+            text = text.replace(told, here)
+        return Section(text)
+
+    def at(self, issuer: str, app: str) -> Section:
+        """Returns it for an issuer and an app of a test."""
+        return self.replaced({ISSUER: issuer, APP: app})
 
     def blocks(self, language: str) -> list[str]:
         return re.findall(rf"^```{language}\n(.*?)^```$", self.text, re.S | re.M)
@@ -35,7 +43,12 @@ class Section:
         return [value for word, value in zip(words, words[1:], strict=False) if word == name]
 
 
-def sections(page: str) -> dict[str, Section]:
+def page(name: str) -> Section:
+    """Returns a page as a whole."""
+    return Section((DOCS / name).read_text(encoding="utf-8"))
+
+
+def sections(name: str) -> dict[str, Section]:
     """Returns the sections of a page, by title."""
-    parts = (DOCS / page).read_text(encoding="utf-8").split("\n## ")[1:]
+    parts = page(name).text.split("\n## ")[1:]
     return {part.partition("\n")[0]: Section(part.partition("\n")[2]) for part in parts}

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from person import AFTER, CALLBACK, SCOPE, Person
 
-
 pytestmark = pytest.mark.foreign
 
 
