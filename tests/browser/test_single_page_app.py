@@ -1,4 +1,4 @@
-"""oidc-client-ts in Chromium, with the settings of docs/clients.md: signing in, renewing, a call, revoking, signing out (must show 1)."""
+"""oidc-client-ts in Chromium, with the settings of docs/clients.md: in, renewed, revoked, and out again (must show 1)."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,7 +41,7 @@ class Section:
     def option(self, name: str) -> list[str]:
         """Returns every value of an option of that command."""
         words = self.command
-        return [value for word, value in zip(words, words[1:], strict=False) if word == name]
+        return [value for word, value in pairwise(words) if word == name]
 
 
 def page(name: str) -> Section:
