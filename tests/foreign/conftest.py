@@ -6,11 +6,19 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from dev_process import Dev
 from node import Node, installed_node
 from person import AFTER, CALLBACK, SCOPE
+
+METADATA = {
+    "grant_types": ["authorization_code", "refresh_token"],
+    "redirect_uris": [CALLBACK],
+    "post_logout_redirect_uris": [AFTER],
+    "scope": SCOPE,
+}
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +52,14 @@ def run_command(dev) -> Callable[..., dict[str, str]]:
 
 
 @pytest.fixture(scope="session")
-def register(run_command) -> Callable[..., dict[str, str]]:
-    """Registers a client for the code flow that never listens."""
+def register(run_command, tmp_path_factory) -> Callable[..., dict[str, str]]:
+    """Registers a client for the code flow that never listens, with more of the metadata of RFC 7591."""
+    folder = tmp_path_factory.mktemp("clients")
 
-    def create(client_id: str, *options: str) -> dict[str, str]:
-        scopes = [word for scope in SCOPE.split() for word in ("--scope", scope)]
-        grants = ["--grant", "authorization_code", "--grant", "refresh_token", "--resource", "orders"]
-        addresses = ["--redirect-uri", CALLBACK, "--post-logout-redirect-uri", AFTER]
-        made = run_command("clients", "create", client_id, *grants, *addresses, *scopes, *options)
+    def create(client_id: str, *options: str, **metadata: Any) -> dict[str, str]:
+        described = folder / f"{client_id}.json"
+        described.write_text(json.dumps({**METADATA, **metadata}))
+        made = run_command("clients", "create", client_id, "--metadata", str(described), *options)
         return {"id": made["client_id"], "secret": made["client_secret"]}
 
     return create

@@ -4,25 +4,32 @@ import { asked, browse, refusal, tell } from './conversation.mjs'
 
 const { issuer, client, redirect_uri, after, scope, orders } = asked
 
-async function authentication() {
-  switch (client.method) {
-    case 'none': return oidc.None()
-    case 'client_secret_basic': return oidc.ClientSecretBasic(client.secret)
-    case 'client_secret_post': return oidc.ClientSecretPost(client.secret)
-    case 'private_key_jwt': {
-      const algorithm = client.jwk.kty === 'EC'
-        ? { name: 'ECDSA', namedCurve: client.jwk.crv } : { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
-      const key = await crypto.subtle.importKey('jwk', client.jwk, algorithm, false, ['sign'])
-      return oidc.PrivateKeyJwt({ key, kid: client.jwk.kid })
-    }
-  }
+/** The key that the client proves itself with, and signs its requests. */
+async function signingKey() {
+  const { kty, crv, kid } = client.jwk
+  const kind = kty === 'EC' ? { name: 'ECDSA', namedCurve: crv } : { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+  return { key: await crypto.subtle.importKey('jwk', client.jwk, kind, false, ['sign']), kid }
 }
+
+const authentication = {
+  none: () => oidc.None(),
+  client_secret_basic: () => oidc.ClientSecretBasic(client.secret),
+  client_secret_post: () => oidc.ClientSecretPost(client.secret),
+  private_key_jwt: async () => oidc.PrivateKeyJwt(await signingKey()),
+}[client.method]
 
 // On loopback the issuer is http, which the library wants said.
 const insecure = issuer.startsWith('http:') ? [oidc.allowInsecureRequests] : []
 const config = await oidc.discovery(new URL(issuer), client.id, undefined, await authentication(), { execute: insecure })
 oidc.enableNonRepudiationChecks(config) // The signature of an ID token is checked, although it came over our own connection.
 const DPoP = client.dpop ? oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256')) : undefined
+
+/** Where the browser is sent: with everything in the link, or signed, or pushed before. */
+async function address(request) {
+  if (client.signs) return oidc.buildAuthorizationUrlWithJAR(config, request, await signingKey())
+  if (client.pushes) return oidc.buildAuthorizationUrlWithPAR(config, request, { DPoP })
+  return oidc.buildAuthorizationUrl(config, request)
+}
 
 async function signIn(parameters = {}) {
   const pkceCodeVerifier = oidc.randomPKCECodeVerifier()
@@ -31,8 +38,7 @@ async function signIn(parameters = {}) {
     redirect_uri, scope, state: expectedState, nonce: expectedNonce, code_challenge_method: 'S256',
     code_challenge: await oidc.calculatePKCECodeChallenge(pkceCodeVerifier), ...parameters,
   }
-  const url = client.par
-    ? await oidc.buildAuthorizationUrlWithPAR(config, request, { DPoP }) : oidc.buildAuthorizationUrl(config, request)
+  const url = await address(request)
   const checks = { pkceCodeVerifier, expectedState, expectedNonce, idTokenExpected: true }
   const tokens = await oidc.authorizationCodeGrant(config, await browse(url), checks, undefined, { DPoP })
   return { tokens, asked: [...url.searchParams.keys()] }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from joserfc.jwk import ECKey, RSAKey
 from person import AFTER, CALLBACK, SCOPE, Person
 
 pytestmark = pytest.mark.foreign
@@ -49,9 +50,30 @@ def test_openid_client_as_a_public_client(flow):
 
 
 def test_openid_client_with_a_secret_in_the_form(flow, register):
-    client = register("shop", "--no-rotation")
+    client = register("shop", token_endpoint_auth_method="client_secret_post", rotates_refresh_tokens=False)
     told = flow("openid_client.mjs", {**client, "method": "client_secret_post"})
     assert told["rotated"] is False
+
+
+def test_openid_client_with_a_key_pushes_its_requests(flow, register):
+    """A33, A52: the browser carries nothing but a name, and the client has no secret that anybody could steal from us."""
+    key = ECKey.generate_key("P-256", {"kid": "k1", "alg": "ES256", "use": "sig"})
+    jwks = {"keys": [key.as_dict(private=False)]}
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "require_pushed_authorization_requests": True}
+    client = {**register("bank", jwks=jwks, **metadata), "jwk": key.as_dict(private=True)}
+    assert client["secret"] is None
+    told = flow("openid_client.mjs", {**client, "method": "private_key_jwt", "pushes": True})
+    assert sorted(told["asked"]) == ["client_id", "request_uri"]
+
+
+def test_openid_client_signs_its_requests(flow, register):
+    """RFC 9101: nobody at the browser can change a word."""
+    key = RSAKey.generate_key(2048, {"kid": "k2", "use": "sig"})
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "require_signed_request_object": True}
+    registered = register("clinic", jwks={"keys": [key.as_dict(private=False)]}, **metadata)
+    client = {**registered, "method": "private_key_jwt", "jwk": key.as_dict(private=True), "signs": True}
+    told = flow("openid_client.mjs", client)
+    assert sorted(told["asked"]) == ["client_id", "request"]
 
 
 def test_oauth4webapi_as_a_public_client(flow):
