@@ -11,8 +11,11 @@ import functools
 import resource
 from typing import ClassVar
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
+
+from identity.cli.upgrades import UpgradeIgnorer, head_without_upgrade
 
 HEAD_SECONDS = 8.0
 """How long the head of a request may take to arrive, from the first byte; on a new connection, from its beginning."""
@@ -79,6 +82,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Makes room if there is none, then waits for the first request."""
         super().connection_made(transport)
+        self.parser = UpgradeIgnorer(self, self._read_again)
         if self.server_state.is_stopping:
             self.shutdown()
         if len(self.connections) > connection_limit():
@@ -139,6 +143,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: from here on the connection is being answered."""
         self._unheard_bytes = 0
+        if self.parser.should_upgrade():
+            return  # It will be read again, as if it had not asked.
         if len(self.pipeline) >= _MAX_AHEAD:
             raise ValueError("too many requests ahead")
         self._in_head = False
@@ -156,8 +162,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """All of the request is there."""
         self._unheard_bytes = 0
+        if self.parser.should_upgrade():
+            return
         self._in_message = False
         super().on_message_complete()
+
+    def _read_again(self, rest: bytes) -> None:
+        """Parses the head that asked for another protocol once more without that, and then what came after it."""
+        method, version = self.parser.get_method(), self.parser.get_http_version().encode()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("there are no tunnels here")
+        head = head_without_upgrade(b"%s %s HTTP/%s" % (method, self.url, version), self.headers)
+        self.parser = UpgradeIgnorer(self, self._read_again)
+        self.parser.feed_data(head + rest)
 
     # What leaves.
 
