@@ -22,7 +22,7 @@ class UpgradeIgnorer(httptools.HttpRequestParser):
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # As uvicorn's own.
         self._read_again = read_again
 
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override] - all that a transport gives
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]
         """Parses `data`. Raises `HttpParserError`, and never `HttpParserUpgrade`."""
         try:
             super().feed_data(data)
