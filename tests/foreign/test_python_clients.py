@@ -5,14 +5,18 @@ Authlib and requests-oauthlib, each through discovery, PKCE, the ID token, UserI
 
 from __future__ import annotations
 
+import json
+import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
+from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session as AuthlibSession
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from joserfc import jwt
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, RSAKey
 from oauthlib.oauth2 import WebApplicationClient
 from person import AFTER, CALLBACK, SCOPE, Person
 from requests_oauthlib import OAuth2Session
@@ -67,6 +71,28 @@ def test_authlib_signs_a_person_in_and_out(dev, documents):
     assert client.revoke_token(documents["revocation_endpoint"], again["refresh_token"]).status_code == 200
     assert client.get(documents["userinfo_endpoint"]).status_code == 401
     sign_out(person, documents, tokens["id_token"])
+
+
+def test_authlib_proves_itself_with_a_key(dev, documents, run_command, tmp_path):
+    """A33: left alone, it makes assertions for the token endpoint, and for an hour, which is too long; it can be told."""
+    key = RSAKey.generate_key(2048, {"use": "sig"})
+    metadata = {
+        "grant_types": ["client_credentials"],
+        "scope": "orders:read",
+        "token_endpoint_auth_method": "private_key_jwt",
+        "jwks": {"keys": [key.as_dict(private=False)]},
+    }
+    (tmp_path / "robot.json").write_text(json.dumps(metadata))
+    run_command("clients", "create", "robot", "--metadata", str(tmp_path / "robot.json"))
+    client = AuthlibSession("robot", key, token_endpoint_auth_method="private_key_jwt")
+    client.register_client_auth_method(PrivateKeyJWT(documents["token_endpoint"]))
+    with pytest.raises(OAuthError, match="invalid_client"):
+        client.fetch_token(documents["token_endpoint"], grant_type="client_credentials")
+    told = {"aud": dev.issuer, "exp": int(time.time()) + 60}
+    client.register_client_auth_method(PrivateKeyJWT(documents["token_endpoint"], claims=told))
+    token = client.fetch_token(documents["token_endpoint"], grant_type="client_credentials", scope="orders:read")
+    assert client.get(f"{dev.orders}/me").json()["is_client"] is True
+    assert token["scope"] == "orders:read"
 
 
 def test_requests_oauthlib_signs_a_person_in_and_out(dev, documents):
