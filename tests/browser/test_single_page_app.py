@@ -28,6 +28,10 @@ def app(dev: Dev):
         yield origin
 
 
+def titled(page: Page, title: str) -> None:
+    expect(page).to_have_title(title, timeout=10_000)
+
+
 def call(page: Page, url: str, access_token: str) -> int:
     """The status that a fetch of this page gets; 0 if the browser does not let it read the answer."""
     script = """([url, token]) => fetch(url, { headers: { Authorization: `Bearer ${token}` } })
@@ -45,11 +49,11 @@ def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser
     """A59: pages of the registered origin may call `/token`, `/userinfo` and `/revoke`; nobody else's may."""
     page = browser.new_page()
     page.goto(app)
-    expect(page).to_have_title("Signed out")
+    titled(page, "Signed out")
     page.evaluate("void manager.signinRedirect()")
     log_in(page)
     page.locator("#consent-allow").click()
-    expect(page).to_have_title("Signed in")
+    titled(page, "Signed in")
     first = user_of(page)
     assert (first["profile"]["iss"], first["profile"]["aud"]) == (dev.issuer, "spa")
     assert (first["profile"]["name"], first["profile"]["email"]) == ("Alice", "alice@example.com"), "of UserInfo too"
@@ -64,7 +68,7 @@ def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser
     assert call(page, f"{dev.issuer}/userinfo", renewed["access_token"]) == 401, "its access tokens are over too"
 
     page.evaluate("void manager.signinRedirect()")
-    expect(page).to_have_title("Signed in")
+    titled(page, "Signed in")
     token = user_of(page)["access_token"]
     assert call(page, f"{dev.issuer}/userinfo", token) == 200
     with single_page_app(free_ports(1)[0], "const settings = {}") as elsewhere:
@@ -73,6 +77,6 @@ def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser
         assert call(other, f"{dev.issuer}/userinfo", token) == 0
     page.evaluate("void manager.signoutRedirect()")
     page.wait_for_url(f"{app}/")
-    expect(page).to_have_title("Signed out")
+    titled(page, "Signed out")
     page.evaluate("void manager.signinRedirect()")
-    expect(page.locator("#login-submit")).to_be_visible()
+    expect(page.locator("#login-submit")).to_be_visible(timeout=10_000)
