@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from client_pages import sections
+from client_pages import Section, sections
 from dev_process import Dev, free_ports
 from node import installed_node
 from playwright.sync_api import BrowserContext, Page, expect
@@ -15,17 +16,40 @@ from test_sign_in_pages import log_in
 pytestmark = pytest.mark.chromium
 
 
-@pytest.fixture
-def app(dev: Dev):
-    """The app, registered by the command of the page."""
-    installed_node()
+BOUND = """
+settings.dpop = { store: new oidc.IndexedDbDPoPStore(), bind_authorization_code: true };
+settings.loadUserInfo = false;
+"""
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory) -> Iterator[Dev]:
+    """One installation for all."""
+    installation = Dev(tmp_path_factory.mktemp("dev"))
+    installation.start()
+    yield installation
+    assert installation.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def port(dev: Dev) -> int:
+    """Where the app will be, once it is registered by the command of the page."""
     (port,) = free_ports(1)
-    page = sections("clients.md")["oidc-client-ts, for a single-page app"]
-    page = page.at(issuer=dev.issuer, app=f"http://127.0.0.1:{port}")
-    made = dev.command(*page.command, "--json")
+    made = dev.command(*section(dev, port).command, "--json")
     assert made.returncode == 0, made.stderr
-    with single_page_app(port, page.blocks("js")[0]) as origin:
+    return port
+
+
+@pytest.fixture
+def app(dev: Dev, port: int, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The app with the settings of the page; a parameter is JavaScript that changes them."""
+    installed_node()
+    with single_page_app(port, section(dev, port).blocks("js")[0] + getattr(request, "param", "")) as origin:
         yield origin
+
+
+def section(dev: Dev, port: int) -> Section:
+    return sections("clients.md")["oidc-client-ts, for a single-page app"].at(dev.issuer, f"http://127.0.0.1:{port}")
 
 
 def titled(page: Page, title: str) -> None:
@@ -50,7 +74,7 @@ def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser
     page = browser.new_page()
     page.goto(app)
     titled(page, "Signed out")
-    page.evaluate("void manager.signinRedirect()")
+    page.evaluate("void manager.signinRedirect({ prompt: 'consent' })")
     log_in(page)
     page.locator("#consent-allow").click()
     titled(page, "Signed in")
@@ -80,3 +104,20 @@ def test_a_single_page_app_signs_a_person_in_and_out(dev: Dev, app: str, browser
     titled(page, "Signed out")
     page.evaluate("void manager.signinRedirect()")
     expect(page.locator("#login-submit")).to_be_visible(timeout=10_000)
+
+
+@pytest.mark.parametrize("app", [BOUND], indirect=True, ids=["DPoP"])
+def test_a_single_page_app_binds_its_tokens_to_a_key_of_the_browser(dev: Dev, app: str, browser: BrowserContext):
+    """A53, A59: pages of the registered origin may send proofs, and what they get is no good without."""
+    page = browser.new_page()
+    page.goto(app)
+    page.evaluate("void manager.signinRedirect({ prompt: 'consent' })")
+    log_in(page)
+    page.locator("#consent-allow").click()
+    titled(page, "Signed in")
+    first = user_of(page)
+    page.evaluate("manager.signinSilent()")
+    renewed = user_of(page)
+    assert (first["token_type"], renewed["token_type"]) == ("DPoP", "DPoP")
+    assert renewed["refresh_token"] != first["refresh_token"]
+    assert call(page, f"{dev.issuer}/userinfo", renewed["access_token"]) == 401

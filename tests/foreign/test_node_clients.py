@@ -88,3 +88,18 @@ def test_oauth4webapi_with_a_secret_by_basic(flow, register):
     client = register("store.one_two-3", "--trusted")
     told = flow("oauth4webapi.mjs", {**client, "method": "client_secret_basic"}, discovery="oidc")
     assert told["verified"]["client_id"] == "store.one_two-3"
+
+
+def test_openid_client_binds_its_tokens_to_a_key(flow):
+    """A53, V13: a public client with DPoP; UserInfo and the service that it calls check the proofs too."""
+    told = flow("openid_client.mjs", {"id": "demo-web", "method": "none", "dpop": True})
+    assert told["token_type"] == "dpop"
+
+
+def test_openid_client_pushes_its_requests_and_binds_its_tokens(flow, register):
+    """A22, A33, A52, A53: PAR, private_key_jwt and DPoP together, which is what FAPI 2.0 asks for."""
+    key = ECKey.generate_key("P-256", {"kid": "k3", "alg": "ES256", "use": "sig"})
+    metadata = {"token_endpoint_auth_method": "private_key_jwt", "dpop_bound_access_tokens": True}
+    registered = register("fund", jwks={"keys": [key.as_dict(private=False)]}, **metadata)
+    client = {**registered, "method": "private_key_jwt", "jwk": key.as_dict(private=True), "pushes": True, "dpop": True}
+    assert flow("openid_client.mjs", client)["token_type"] == "dpop"
