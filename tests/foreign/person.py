@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html import unescape
+from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -17,10 +18,11 @@ _HIDDEN = re.compile(r'name="interaction" value="([^"]*)"')
 class Person:
     """Does what pages of the issuer ask, until an address of another comes; keeps cookies in between."""
 
-    def __init__(self, issuer: str, username: str = "alice", password: str = "wonderland") -> None:
+    def __init__(self, issuer: str, authority: Path | None = None) -> None:
         self._issuer = issuer
-        self._login = {"username": username, "password": password}
         self._browser = requests.Session()
+        self._browser.trust_env = False  # A bundle of the machine would be taken instead.
+        self._browser.verify = str(authority) if authority else True
 
     def follow(self, url: str) -> str:
         """Returns the first address that is not the issuer's; nothing is asked there."""
@@ -55,7 +57,7 @@ class Person:
 
     def _answer(self, url: str, interaction: str) -> requests.Response:
         path = urlsplit(url).path
-        filled = self._login if path == "/login" else {"decision": "allow"}
+        filled = {"username": "alice", "password": "wonderland"} if path == "/login" else {"decision": "allow"}
         form = {"interaction": unescape(interaction), **filled}
         return self._browser.post(self._issuer + path, form, allow_redirects=False, timeout=10)
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from dev_process import Dev
 from joserfc.jwk import ECKey, RSAKey
+from node import Node
 from person import AFTER, CALLBACK, SCOPE, Person
 
 pytestmark = pytest.mark.foreign
@@ -17,30 +19,32 @@ pytestmark = pytest.mark.foreign
 
 @pytest.fixture
 def flow(dev, node):
-    """Runs the whole flow of a script for a client; what every client is told in it holds."""
+    """Runs the whole flow of a script for a client."""
 
     def run(script: str, client: dict[str, Any], **more: Any) -> dict[str, Any]:
-        wanted = {"issuer": dev.issuer, "orders": dev.orders, "redirect_uri": CALLBACK, "after": AFTER, "scope": SCOPE}
-        told = node.converse(script, Person(dev.issuer), **wanted, client=client, **more)
-        claims, again, second = told["claims"], told["refreshed"], told["second"]
-        assert (claims["iss"], claims["aud"]) == (dev.issuer, client["id"])
-        assert told["userinfo"] == {
-            "sub": claims["sub"],
-            "name": "Alice",
-            "preferred_username": "alice",
-            "email": "alice@example.com",
-            "email_verified": True,
-        }
-        assert told["called"] == 200
-        assert (again["sub"], again["auth_time"]) == (claims["sub"], claims["auth_time"])
-        assert (second["sid"], second["auth_time"]) == (claims["sid"], claims["auth_time"]), "nobody logged in again"
-        assert told["revoked"] == "invalid_grant"
-        assert told["back"] == f"{AFTER}?state=bye"
-        assert told["signedOut"] == "invalid_grant"
-        assert told["silent"] == "login_required"
-        return told
+        return sign_in_and_out(dev, node, Person(dev.issuer), script, client, **more)
 
     return run
+
+
+def sign_in_and_out(
+    dev: Dev, node: Node, person: Person, script: str, client: dict[str, Any], **more: Any
+) -> dict[str, Any]:
+    """What the script told; what every client is told holds."""
+    wanted = {"issuer": dev.issuer, "orders": dev.orders, "redirect_uri": CALLBACK, "after": AFTER, "scope": SCOPE}
+    told = node.converse(script, person, **wanted, client=client, **more)
+    claims, again, second = told["claims"], told["refreshed"], told["second"]
+    assert (claims["iss"], claims["aud"]) == (dev.issuer, client["id"])
+    alice = {"name": "Alice", "preferred_username": "alice", "email": "alice@example.com", "email_verified": True}
+    assert told["userinfo"] == {"sub": claims["sub"], **alice}
+    assert told["called"] == 200
+    assert (again["sub"], again["auth_time"]) == (claims["sub"], claims["auth_time"])
+    assert (second["sid"], second["auth_time"]) == (claims["sid"], claims["auth_time"]), "nobody logged in again"
+    assert told["revoked"] == "invalid_grant"
+    assert told["back"] == f"{AFTER}?state=bye"
+    assert told["signedOut"] == "invalid_grant"
+    assert told["silent"] == "login_required"
+    return told
 
 
 def test_openid_client_as_a_public_client(flow):
@@ -103,3 +107,16 @@ def test_openid_client_pushes_its_requests_and_binds_its_tokens(flow, register):
     registered = register("fund", jwks={"keys": [key.as_dict(private=False)]}, **metadata)
     client = {**registered, "method": "private_key_jwt", "jwk": key.as_dict(private=True), "pushes": True, "dpop": True}
     assert flow("openid_client.mjs", client)["token_type"] == "dpop"
+
+
+def test_openid_client_over_https_needs_no_leave(node, tmp_path, monkeypatch):
+    """The library refuses http unless it is told not to; here it is told nothing, and trusts the authority of `--tls`."""
+    dev = Dev(tmp_path, flags=("--tls",))
+    dev.start()
+    try:
+        authority = dev.data_dir / "tls" / "ca.pem"
+        monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(authority))
+        client = {"id": "demo-web", "method": "none"}
+        sign_in_and_out(dev, node, Person(dev.issuer, authority), "openid_client.mjs", client)
+    finally:
+        dev.stop()
