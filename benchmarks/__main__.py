@@ -17,6 +17,7 @@ import structlog
 from benchmarks import (
     against_peer,
     families,
+    flows,
     footprint,
     hotspots,
     issuing,
@@ -71,6 +72,7 @@ def _groups(many: int) -> dict[str, Measure]:
         "revocations": revocations.measure,
         "protected": protecting.measure,
         "logins": logins.measure,
+        "flows": flows.measure,
         "footprint": footprint.measure,
         "families": lambda identity, rounds, seconds: families.measure(identity, rounds, seconds, many),
     }

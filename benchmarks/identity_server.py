@@ -30,8 +30,8 @@ REFRESH = {"path": "/token", "form": "client_id=demo"}
 class IdentityServer:
     """Prepares and runs the server as `identity dev` does, pinned. Use it in a `with` block."""
 
-    def __init__(self, folder: Path) -> None:
-        options = DevOptions(HOST, PORT, RESOURCE_PORT, folder)
+    def __init__(self, folder: Path, port: int = PORT) -> None:
+        options = DevOptions(HOST, port, RESOURCE_PORT, folder)
         self.options = options
         self.valkey = EmbeddedValkey(folder)
         self._environment = {
@@ -50,7 +50,7 @@ class IdentityServer:
             os.sched_setaffinity(self.valkey.process_id, {OTHER_CORE})
             self.notes = asyncio.run(_prepare(self.settings, self.options))
             self.keys = asyncio.run(load_keys(key_folder(self.settings)))
-            self.server = self.start_process(PORT)
+            self.server = self.start_process(self.options.port)
         except BaseException:
             self.valkey.stop()
             raise
@@ -62,9 +62,9 @@ class IdentityServer:
         finally:
             self.valkey.stop()
 
-    def start_process(self, port: int) -> Server:
+    def start_process(self, port: int, program: str = "identity.cli.server") -> Server:
         """Starts one server process; it answers 200 when this returns."""
-        argv = [sys.executable, "-m", "identity.cli.server", HOST, str(port)]
+        argv = [sys.executable, "-m", program, HOST, str(port)]
         return Server(argv, port, "/health/ready", self._environment)
 
     @property

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,20 +99,30 @@ class Count:
 
     def add(self, answer: bytes, due: float, now: float) -> None:
         """Counts one answer."""
+        if answer[9:12] == b"200":
+            self.succeed(due, now)
+        else:
+            self.refuse(answer[:600].decode(errors="replace"))
+
+    def succeed(self, due: float, now: float) -> None:
+        """Counts one that was what it should be."""
         self.total += 1
-        if answer[9:12] != b"200":
-            self.refused += 1
-            self.sample = answer[:600].decode(errors="replace")
-        elif self.begin <= now < self.end:
+        if self.begin <= now < self.end:
             self.counted += 1
             self.latencies.append(now - due)
+
+    def refuse(self, sample: str) -> None:
+        """Counts one that was no success."""
+        self.total += 1
+        self.refused += 1
+        self.sample = sample
 
 
 def closed(spec: dict[str, Any], requests: Requests, count: Count) -> None:
     """Keeps every connection busy until the time is over, then waits for what is under way."""
     poll, connections = select.epoll(), {}
     for _ in range(spec["connections"]):
-        connection = Connection(_connect(spec))
+        connection = Connection(connect(spec))
         connections[connection.fileno()] = connection
         poll.register(connection.fileno(), select.EPOLLIN)
         connection.send(requests, time.perf_counter())
@@ -134,11 +145,11 @@ def closed(spec: dict[str, Any], requests: Requests, count: Count) -> None:
 def opened(spec: dict[str, Any], requests: Requests, count: Count) -> None:
     """Sends at a fixed rate, each request on a free connection, and opens more connections when all are busy."""
     step, due = 1 / spec["rate"], time.perf_counter()
-    free: list[Connection] = [Connection(_connect(spec)) for _ in range(spec["connections"])]
+    free: list[Connection] = [Connection(connect(spec)) for _ in range(spec["connections"])]
     busy: set[Connection] = set()
     while due < count.end or (busy and time.perf_counter() < count.end + DRAIN_SECONDS):
         while due <= time.perf_counter() and due < count.end:
-            connection = free.pop() if free else Connection(_connect(spec))
+            connection = free.pop() if free else Connection(connect(spec))
             connection.send(requests, due)
             busy.add(connection)
             due += step
@@ -152,7 +163,8 @@ def opened(spec: dict[str, Any], requests: Requests, count: Count) -> None:
                 free.append(connection)
 
 
-def _connect(spec: dict[str, Any]) -> socket.socket:
+def connect(spec: dict[str, Any]) -> socket.socket:
+    """Opens a connection to the server that is loaded."""
     connection = socket.create_connection((spec["host"], spec["port"]), timeout=30)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
@@ -165,6 +177,11 @@ def main() -> None:
     begin = start + spec["warm_up"]
     count = Count(begin, begin + spec["seconds"])
     (opened if spec.get("rate") else closed)(spec, requests, count)
+    report(spec, count, start, requests.tokens)
+
+
+def report(spec: dict[str, Any], count: Count, start: float, tokens: Iterable[bytes]) -> None:
+    """Writes what came of a load that was started at `start`."""
     latencies = sorted(count.latencies) or [0.0]
     result = {
         "rate": count.counted / spec["seconds"],
@@ -175,7 +192,7 @@ def main() -> None:
         "cpu": time.process_time(),
         "p50": latencies[len(latencies) // 2],
         "p99": latencies[int(len(latencies) * 0.99)],
-        "tokens": [token.decode() for token in requests.tokens],
+        "tokens": [token.decode() for token in tokens],
     }
     json.dump(result, sys.stdout)
 

@@ -110,11 +110,11 @@ class Load:
         return 1 / self.cpu_each
 
 
-def start_load(server: Server, seconds: float, **spec: Any) -> subprocess.Popen[str]:
-    """Starts the load generator on the other core."""
+def start_load(server: Server, seconds: float, program: str = "benchmarks.load", **spec: Any) -> subprocess.Popen[str]:
+    """Starts a load generator on the other core."""
     whole = {"host": HOST, "port": server.port, "connections": CONNECTIONS, "warm_up": WARM_UP_SECONDS, **spec}
     generator = subprocess.Popen(
-        [sys.executable, "-S", "-m", "benchmarks.load"],
+        [sys.executable, "-S", "-m", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
+Name = TypeVar("Name", bound=Hashable)
 
 
-def interleave(rounds: int, variants: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
+def interleave(rounds: int, variants: Mapping[Name, Callable[[], T]]) -> dict[Name, list[T]]:
     """Runs every variant once in each round and returns what each gave, round by round."""
     names, found = list(variants), {name: list[T]() for name in variants}
     for index in range(rounds):

@@ -1,9 +1,9 @@
 // Keeps everything in Redis, in the way of oidc-provider's own Redis example: a hash for what is used once, a string for
-// the rest, and for each grant a list of what has to go with it.
+// the rest, for each grant a list of what has to go with it, and for each session where it is found by its uid.
 
 import Redis from 'ioredis';
 
-const redis = new Redis({ path: process.env.PEER_REDIS_SOCKET, keyPrefix: 'peer:' });
+const redis = new Redis({ path: process.env.PEER_REDIS_SOCKET, keyPrefix: `peer:${process.env.PEER_PORT}:` });
 const USED_ONCE = new Set(['AuthorizationCode', 'RefreshToken', 'DeviceCode', 'BackchannelAuthenticationRequest']);
 const OF_A_GRANT = new Set(['AccessToken', ...USED_ONCE]);
 
@@ -22,15 +22,16 @@ export class RedisAdapter {
     const text = JSON.stringify(payload);
     if (USED_ONCE.has(this.name)) {
       commands.hset(key, { payload: text });
-      commands.expire(key, expiresIn);
     } else {
-      commands.set(key, text, 'EX', expiresIn);
+      commands.set(key, text);
     }
+    if (expiresIn) commands.expire(key, expiresIn);
     if (OF_A_GRANT.has(this.name) && payload.grantId) {
       const grant = `grant:${payload.grantId}`;
       commands.rpush(grant, key);
       commands.expire(grant, expiresIn);
     }
+    if (payload.uid) commands.set(`uid:${payload.uid}`, id, 'EX', expiresIn);
     await commands.exec();
   }
 
@@ -43,7 +44,10 @@ export class RedisAdapter {
     return payload ? { ...rest, ...JSON.parse(payload) } : undefined;
   }
 
-  async findByUid() {}
+  async findByUid(uid) {
+    const id = await redis.get(`uid:${uid}`);
+    return id ? this.find(id) : undefined;
+  }
 
   async findByUserCode() {}
 
