@@ -17,7 +17,7 @@ from benchmarks.table import Row, Target, times
 from benchmarks.tokens import access_tokens
 from identity.tokens.id_token import IdTokenGrant, IdTokenMint
 
-_CODES = 500
+_CODES = 400
 _MINTED = 200
 _PADDING, _HASH = padding.PKCS1v15(), hashes.SHA256()
 

@@ -177,14 +177,14 @@ def main() -> None:
     begin = start + spec["warm_up"]
     count = Count(begin, begin + spec["seconds"])
     (opened if spec.get("rate") else closed)(spec, requests, count)
-    report(spec, count, start, requests.tokens)
+    report(count, spec["seconds"], start, requests.tokens)
 
 
-def report(spec: dict[str, Any], count: Count, start: float, tokens: Iterable[bytes]) -> None:
-    """Writes what came of a load that was started at `start`."""
+def report(count: Count, seconds: float, start: float, tokens: Iterable[bytes]) -> None:
+    """Writes what came of a load that was started at `start`, and counted for `seconds`."""
     latencies = sorted(count.latencies) or [0.0]
     result = {
-        "rate": count.counted / spec["seconds"],
+        "rate": count.counted / seconds,
         "total": count.total,
         "refused": count.refused,
         "sample": count.sample,

@@ -49,7 +49,7 @@ class Server:
             stderr=self._log,
             preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),
         )
-        self._await(f"http://{HOST}:{port}{path}", begin + 30)
+        self._await(f"http://{HOST}:{port}{path}", begin + 60)
         self.started_in = time.perf_counter() - begin
 
     @classmethod
