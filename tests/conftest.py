@@ -120,12 +120,15 @@ async def issuer(start_issuer: StartIssuer) -> AsyncIterator[Issuer]:
         yield await stack.enter_async_context(start_issuer())
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def lasting_issuer(
-    tmp_path_factory: pytest.TempPathFactory, made_keys: Path, made_database: Path
-) -> AsyncIterator[Issuer]:
-    """One server for a whole module, whose tests leave nothing behind that another would notice."""
+@pytest.fixture(scope="module")
+def lasting_site(tmp_path_factory: pytest.TempPathFactory, made_keys: Path, made_database: Path) -> Iterator[Path]:
+    """A folder with keys and demo rows, and a Redis, that all tests of a module share."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        site = furnish(tmp_path_factory.mktemp("lasting"), made_keys, made_database, monkeypatch)
-        async with running(dev_settings(site)) as issuer:
-            yield issuer
+        yield furnish(tmp_path_factory.mktemp("lasting"), made_keys, made_database, monkeypatch)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lasting_issuer(lasting_site: Path) -> AsyncIterator[Issuer]:
+    """One server for a whole module, whose tests leave nothing behind that another would notice."""
+    async with running(dev_settings(lasting_site)) as issuer:
+        yield issuer
