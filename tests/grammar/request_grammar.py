@@ -393,6 +393,11 @@ def form_requests(draw: st.DrawFn, programs: Programs, rights: Sequence[Right]) 
         content_type = draw(st.sampled_from(_TYPES))
     if draw(st.integers(0, 15)) == 0:
         body, sent = draw(st.binary(max_size=40) | st.sampled_from(_ABSURD_BODIES)), Sent(())
+    if draw(st.integers(0, 15)) == 0:
+        headers = [
+            *headers,
+            ("DPoP", draw(st.sampled_from(["", "zq9.zq9.zq9", "e30.e30.AA", "e30.e30.AA, e30.e30.AA", "A" * 9000]))),
+        ]
     method = draw(st.sampled_from(["GET", "PUT", "DELETE"])) if draw(st.integers(0, 31)) == 0 else "POST"
     return FormRequest(sent, (*headers, ("Content-Type", content_type)), body, method)
 

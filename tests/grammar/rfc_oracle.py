@@ -52,6 +52,9 @@ TOKEN_ERRORS = frozenset(
         "unsupported_grant_type",
         "invalid_scope",
         "invalid_target",
+        # RFC 9449 section 5 and 8
+        "invalid_dpop_proof",
+        "use_dpop_nonce",
     }
 )
 _NQSCHAR = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
@@ -62,12 +65,12 @@ _URI = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 
 _TAGS = frozenset(
     {"html", "head", "meta", "title", "link", "body", "main", "h1", "p", "strong", "form", "input", "label", "button"}
-    | {"ul", "li", "script"}
+    | {"ul", "li", "script", "header", "footer", "img", "span"}
 )
 _ATTRIBUTES = frozenset(
     {"lang", "charset", "name", "content", "rel", "href", "class", "method", "action", "type", "value", "id", "for"}
     | {"autocomplete", "autocapitalize", "spellcheck", "required", "maxlength", "autofocus", "role"}
-    | {"aria-describedby", "aria-invalid"}
+    | {"aria-describedby", "aria-invalid", "aria-labelledby", "src", "alt"}
 )
 _SCRIPT = "document.forms[0].submit()"
 
@@ -121,7 +124,8 @@ def read_page(answer: Response) -> Page:
     assert {name for _, attributes in page.tags for name in attributes} <= _ATTRIBUTES
     assert [text for tag, text in page.texts if tag == "script"] in ([], [_SCRIPT])
     assert len(page.all("form")) <= 1
-    assert all(re.fullmatch(r"/assets/[0-9a-f]{16}\.css", link["href"]) for link in page.all("link"))
+    loaded = [*(link["href"] for link in page.all("link")), *(image["src"] for image in page.all("img"))]
+    assert all(re.fullmatch(r"/assets/[0-9a-f]{16}\.[a-z]+", each) for each in loaded)
     assert not any(CANARY in text for _, text in page.texts), "what was sent stands on a page"
     return page
 
@@ -250,6 +254,6 @@ def _judge_error(answer: Response, body: dict[str, Any]) -> None:
     assert _NQSCHAR.fullmatch(body["error_description"])
     assert CANARY not in answer.text
     if answer.status_code == 401:
-        assert answer.headers["www-authenticate"].split()[0] in ("Basic", "Bearer")
+        assert answer.headers["www-authenticate"].split()[0] in ("Basic", "Bearer", "DPoP")
     if answer.status_code == 405:
         assert "POST" in answer.headers["allow"]

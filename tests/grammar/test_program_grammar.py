@@ -34,7 +34,7 @@ ERRORS = {
     "/par": TOKEN_ERRORS | AUTHORIZATION_ONLY,
     "/revoke": TOKEN_ERRORS | {"unsupported_token_type"},
     "/introspect": TOKEN_ERRORS,
-    "/userinfo": {"invalid_request", "invalid_token", "insufficient_scope"},
+    "/userinfo": {"invalid_request", "invalid_token", "insufficient_scope", "invalid_dpop_proof", "use_dpop_nonce"},
 }
 
 
