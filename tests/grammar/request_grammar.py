@@ -394,14 +394,12 @@ def form_requests(draw: st.DrawFn, programs: Programs, rights: Sequence[Right]) 
     if draw(st.integers(0, 15)) == 0:
         body, sent = draw(st.binary(max_size=40) | st.sampled_from(_ABSURD_BODIES)), Sent(())
     if draw(st.integers(0, 15)) == 0:
-        headers = [
-            *headers,
-            ("DPoP", draw(st.sampled_from(["", "zq9.zq9.zq9", "e30.e30.AA", "e30.e30.AA, e30.e30.AA", "A" * 9000]))),
-        ]
+        headers = [*headers, ("DPoP", draw(st.sampled_from(_ABSURD_PROOFS)))]
     method = draw(st.sampled_from(["GET", "PUT", "DELETE"])) if draw(st.integers(0, 31)) == 0 else "POST"
     return FormRequest(sent, (*headers, ("Content-Type", content_type)), body, method)
 
 
+_ABSURD_PROOFS = ("", "zq9.zq9.zq9", "e30.e30.AA", "e30.e30.AA, e30.e30.AA", "A" * 9000)
 _ABSURD_BODIES = (b"&&==&", b"a=%ff", b"%=%", b"a=" + b"b" * 70_000, b"a&" * 60, b"\xff\xfe", b"{}")
 
 

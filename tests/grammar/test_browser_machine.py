@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -40,10 +41,20 @@ class Code:
     session: Session | None = None
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An authorization request, where it led the browser, and under which login."""
+
+    flow: Flow
+    location: str
+    login: int
+
+
 class SignIn(RuleBasedStateMachine):
     """One browser, one client, one person; `login` counts the logins, so that it is known what each thing rests on."""
 
     server: BackgroundIssuer
+    came: Counter[str]
     requests = Bundle("requests")
     logins = Bundle("logins")
     consents = Bundle("consents")
@@ -55,6 +66,7 @@ class SignIn(RuleBasedStateMachine):
         self.browser, self.program = self.server.browser(), self.server.browser()
         self.login = 0
         self.is_logged_in = False
+        self.ended: set[int] = set()
         self.all: list[Session] = []
 
     def teardown(self) -> None:
@@ -64,20 +76,20 @@ class SignIn(RuleBasedStateMachine):
     # --- The browser -------------------------------------------------------------------------------------------------
 
     @rule(target=requests, prompt=st.sampled_from([None, "consent", "none"]), max_age=st.sampled_from([None, "86400"]))
-    def authorize(self, prompt: str | None, max_age: str | None) -> Any:
+    def authorize(self, prompt: str | None, max_age: str | None) -> Asked:
         """A client sends the browser; where it goes is kept for a later step."""
         flow = Flow()
         asked = flow.parameters(prompt=prompt, max_age=max_age, state="s")
         answer = self.browser.send("GET", "/authorize", params=asked)
         assert answer.status_code == 303
-        path = urlsplit(answer.headers["location"]).path
+        location = answer.headers["location"]
         if prompt == "none":
-            found = self._answer(answer.headers["location"])
+            found = self._answer(location)
             assert ("code" in found) <= self.is_logged_in
             assert "code" in found or found["error"] in ("login_required", "consent_required")
         elif not self.is_logged_in:
-            assert path == "/login"
-        return flow, answer.headers["location"]
+            assert urlsplit(location).path == "/login"
+        return Asked(flow, location, self.login)
 
     @rule(
         target=requests,
@@ -85,12 +97,11 @@ class SignIn(RuleBasedStateMachine):
         password=st.sampled_from(["wonderland", "wonderland", "wrong"]),
         again=st.booleans(),
     )
-    def log_in(self, asked: tuple[Flow, str], password: str, again: bool) -> Any:
-        """A person fills in the form; a form that was used is good for nothing."""
-        flow, location = asked
-        if not location.startswith("/login"):
+    def log_in(self, asked: Asked, password: str, again: bool) -> Asked:
+        """A12: a person fills in the form; a form that was used is good for nothing."""
+        if not asked.location.startswith("/login"):
             return asked
-        shown = self.browser.send("GET", location)
+        shown = self.browser.send("GET", asked.location)
         assert shown.status_code == 200
         form = {**read_page(shown).fields, "username": "alice", "password": password}
         answer = self.browser.send("POST", "/login", data=form)
@@ -101,33 +112,49 @@ class SignIn(RuleBasedStateMachine):
         self.login, self.is_logged_in = self.login + 1, True
         if again:
             assert self.browser.send("POST", "/login", data=form).status_code == 400
-        return flow, answer.headers["location"]
+        return Asked(asked.flow, answer.headers["location"], self.login)
 
     @rule(target=requests, asked=consumes(requests), decision=st.sampled_from(["allow", "allow", "deny"]))
-    def consent(self, asked: tuple[Flow, str], decision: str) -> Any:
-        """A person agrees or does not: once, and only who is logged in."""
-        flow, location = asked
-        if not location.startswith("/consent"):
+    def consent(self, asked: Asked, decision: str) -> Asked:
+        """A12: a person agrees or does not; once, and only who was logged in when it was asked."""
+        if not asked.location.startswith("/consent"):
             return asked
-        shown = self.browser.send("GET", location)
+        shown = self.browser.send("GET", asked.location)
+        is_same = self.is_logged_in and asked.login == self.login
         if shown.status_code != 200:
-            assert shown.status_code == 400
-            return flow, "over"
+            assert (shown.status_code, is_same) == (400, False)
+            return Asked(asked.flow, "over", asked.login)
+        assert is_same
         form = {**read_page(shown).fields, "decision": decision}
-        assert self.is_logged_in
         answer = self.browser.send("POST", "/consent", data=form)
         assert answer.status_code == 303
         found = self._answer(answer.headers["location"])
         assert found.get("error", "") == ("access_denied" if decision == "deny" else "")
         assert self.browser.send("POST", "/consent", data=form).status_code == 400
-        return flow, answer.headers["location"]
+        return Asked(asked.flow, answer.headers["location"], asked.login)
 
     @rule(target=codes, asked=consumes(requests))
-    def come_back(self, asked: tuple[Flow, str]) -> Any:
+    def come_back(self, asked: Asked) -> Any:
         """The client reads what the browser brought."""
-        flow, location = asked
-        found = self._answer(location) if location.startswith("http") else {}
-        return Code(flow, found["code"], self.login) if "code" in found else multiple()
+        found = self._answer(asked.location) if asked.location.startswith("http") else {}
+        return Code(asked.flow, found["code"], asked.login) if "code" in found else multiple()
+
+    @rule(target=codes)
+    def sign_in(self) -> Code:
+        """The whole way at once, so that what follows it is seen often."""
+        asked = self.authorize(None, None)
+        if asked.location.startswith("/login"):
+            asked = self.log_in(asked, "wonderland", again=False)
+        if asked.location.startswith("/consent"):
+            asked = self.consent(asked, "allow")
+        return Code(asked.flow, self._answer(asked.location)["code"], asked.login)
+
+    @rule(target=sessions)
+    def open_session(self) -> Any:
+        """A session and one refresh."""
+        session = self.redeem(self.sign_in())
+        self.refresh(session)
+        return session
 
     def _answer(self, location: str) -> dict[str, str]:
         address, _, query = location.partition("?")
@@ -163,6 +190,7 @@ class SignIn(RuleBasedStateMachine):
         assert code.session is None, "a code was good twice"
         assert code.wrong_verifiers < _WRONG_VERIFIERS
         assert not self._has_ended(code.login)
+        self.came["redeemed"] += 1
         body = answer.json()
         code.session = Session([body["refresh_token"]], [body["access_token"]], body["id_token"], code.login)
         self.all.append(code.session)
@@ -170,6 +198,7 @@ class SignIn(RuleBasedStateMachine):
 
     def _account_for_refusal(self, code: Code) -> None:
         if code.session is not None:
+            self.came["redeemed again"] += 1
             code.session.is_over = True
             self._is_dead(code.session)
         else:
@@ -181,6 +210,7 @@ class SignIn(RuleBasedStateMachine):
         answer = self._token(grant_type="refresh_token", refresh_token=session.refresh[-1], client_id=CLIENT)
         assert (answer.status_code == 200) != self._is_over(session), answer.text
         if answer.status_code == 200:
+            self.came["refreshed"] += 1
             session.refresh.append(answer.json()["refresh_token"])
             session.access.append(answer.json()["access_token"])
 
@@ -190,6 +220,7 @@ class SignIn(RuleBasedStateMachine):
         if len(session.refresh) > 1:
             answer = self._token(grant_type="refresh_token", refresh_token=session.refresh[-2], client_id=CLIENT)
             assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+            self.came["replayed"] += 1
             session.is_over = True
             self._is_dead(session)
 
@@ -237,11 +268,8 @@ class SignIn(RuleBasedStateMachine):
         self.server.wait_for(self.server.issuer.settled())
         for session in self.all:
             if self._is_over(session):
+                self.came["logged out of"] += 1
                 self._is_dead(session)
-
-    @property
-    def ended(self) -> set[int]:
-        return self.__dict__.setdefault("_ended", set())
 
     def _has_ended(self, login: int) -> bool:
         return login in self.ended
@@ -263,5 +291,7 @@ class SignIn(RuleBasedStateMachine):
 def test_nothing_is_good_twice_and_nothing_outlives_what_it_rests_on(server: BackgroundIssuer, length: Length) -> None:
     """A12, A20, A21, A22, A23, A45, A55, A57: a used code never gives tokens again, and after a replay those it gave are dead;
     nothing works after a logout."""
-    machine = type("SignInHere", (SignIn,), {"server": server})
-    run_state_machine_as_test(machine, settings=settings(length(12), stateful_step_count=40))
+    came = Counter[str]()
+    machine = type("SignInHere", (SignIn,), {"server": server, "came": came})
+    run_state_machine_as_test(machine, settings=settings(length(8), stateful_step_count=30))
+    assert set(came) == {"redeemed", "redeemed again", "refreshed", "replayed", "logged out of"}, came
