@@ -198,7 +198,7 @@ def authorization_requests(draw: st.DrawFn) -> Sent:
         ("redirect_uri", draw(redirect_uris(KNOWN[client_id].redirect_uris))),
         ("response_type", "code"),
         ("scope", "openid orders:read"),
-        ("state", draw(st.sampled_from(["s", "a b&c=d%", "é<"]))),
+        ("state", draw(st.sampled_from(["s", "a b&c=d%", "é<", " s\t"]))),
         ("code_challenge", CHALLENGE),
         ("code_challenge_method", "S256"),
     ]
