@@ -30,7 +30,7 @@ from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.standstill import watch_for_standstills
 from identity.web.stopping import on_stop_signal
-from identity.wiring import Parts, Stores, services_of, signing_keys
+from identity.wiring import Parts, Stores, logout_delivery, services_of, signing_keys
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""
@@ -76,7 +76,8 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             watch = parts.keys.watch(publications, rules.keep_seconds, rules.remember_seconds)
             rotation = RotationSchedule(signing_keys(settings, parts.stores), parts.audit, settings.key_lifetime)
             history = History(parts.stores.database, settings.history_retention)
-            beside = (watch, rotation.run(), watch_for_standstills(), history.run(), parts.clocks.run())
+            telling = logout_delivery(parts).run(parts.follower)
+            beside = (watch, rotation.run(), watch_for_standstills(), history.run(), parts.clocks.run(), telling)
             noting = (keep_writing(each) for each in parts.notes)
             following, *others = (asyncio.create_task(work) for work in (parts.follower.run(), *beside, *noting))
             cleanup.push_async_callback(_stop, parts, following, others)

@@ -34,8 +34,11 @@ from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.introspection import Introspection
 from identity.oauth.live_tokens import LiveTokens
 from identity.oauth.logout import Logout
+from identity.oauth.logout_delivery import LogoutDelivery
+from identity.oauth.logout_everywhere import LogoutEverywhere
 from identity.oauth.metadata import TOKEN_PATH
 from identity.oauth.password_authentication import PasswordAuthentication
+from identity.oauth.person_tokens import PersonTokens
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.proofs import Proofs, ReplicaNonceKey
 from identity.oauth.published_keys import PublishedClientKeys
@@ -56,6 +59,7 @@ from identity.store.redis.feed import RedisStream
 from identity.store.redis.interactions import RedisInteractions
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.login_sessions import RedisLoginSessions
+from identity.store.redis.participants import RedisParticipants
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.pushed import RedisPushedRequests
 from identity.store.redis.replays import RedisReplays
@@ -69,8 +73,10 @@ from identity.store.sql.change import SqlChange, changes
 from identity.store.sql.clock import SqlClock
 from identity.store.sql.engine import Database
 from identity.store.sql.journal import SqlJournal
+from identity.store.sql.logout_notices import SqlLogoutNotices
 from identity.tokens.access_token import AccessTokenMint
 from identity.tokens.id_token import IdTokenMint
+from identity.tokens.logout_token import LogoutTokenMint
 from identity.verifier.certificates import CertificateHeader
 from identity.verifier.nonces import Nonces
 from identity.web.addresses import ClientAddress
@@ -95,6 +101,7 @@ class Stores:
     families: RedisFamilies
     ledger: Ledger[SqlChange]
     stream: RedisStream
+    participants: RedisParticipants
 
     @classmethod
     def of(cls, settings: Settings) -> Stores:
@@ -103,8 +110,9 @@ class Stores:
         redis = connect(settings.redis_url.get_secret_value())
         families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
         journal, stream = SqlJournal(database), RedisStream(redis)
-        begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime)
-        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream)
+        participants = RedisParticipants(redis)
+        begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime, participants)
+        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream, participants)
 
     async def close(self) -> None:
         """Closes every connection."""
@@ -174,6 +182,7 @@ def services_of(parts: Parts) -> Services:
     nonces = Nonces(ReplicaNonceKey(keys)) if settings.dpop_nonce else None
     proofs = Proofs(settings.issuer, replays, nonces)
     live_tokens = LiveTokens(follower, keys, settings.issuer)
+    person_tokens = PersonTokens(live_tokens, parts.registry, proofs)
     return Services(
         settings=settings,
         keys=keys,
@@ -182,7 +191,8 @@ def services_of(parts: Parts) -> Services:
         tokens=_pipeline(parts, authentication, codes, proofs),
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
-        userinfo=UserInfo(live_tokens, parts.registry, proofs),
+        userinfo=UserInfo(person_tokens),
+        logout_everywhere=LogoutEverywhere(person_tokens, parts.registry, stores.ledger),
         browsers=_browsers(parts, codes, authentication, jwts, proofs),
         branding=Branding.of(settings),
         address=ClientAddress(settings.trusted_proxies),
@@ -230,11 +240,13 @@ def _grants(parts: Parts, codes: Codes) -> Sequence[Grant]:
 def _browsers(
     parts: Parts, codes: Codes, authentication: ClientAuthentication, jwts: ClientJwts, proofs: Proofs
 ) -> Browsers:
-    settings, redis = parts.settings, parts.stores.redis
+    settings, redis, participants = parts.settings, parts.stores.redis, parts.stores.participants
     sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
     lifetime, hints = settings.refresh_absolute_lifetime, IdTokenHints(parts.keys, settings.issuer)
     return Browsers(
-        Authorization(settings.issuer, parts.registry, parts.follower, parts.keys, hints, codes, lifetime),
+        Authorization(
+            settings.issuer, parts.registry, parts.follower, parts.keys, hints, codes, lifetime, participants
+        ),
         PushedAuthorization(
             authentication,
             parts.registry,
@@ -249,6 +261,12 @@ def _browsers(
         ConsentRecords(parts.stores.ledger, parts.follower),
         Logout(parts.registry, hints, sessions, parts.stores.ledger),
     )
+
+
+def logout_delivery(parts: Parts) -> LogoutDelivery:
+    """Returns what tells clients of logins that ended."""
+    notices, mint = SqlLogoutNotices(parts.stores.database), LogoutTokenMint(parts.settings.issuer)
+    return LogoutDelivery(notices, parts.registry, parts.keys, mint, parts.outbound, parts.audit)
 
 
 def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:

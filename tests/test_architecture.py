@@ -70,6 +70,7 @@ OURS: dict[str, set[str]] = {
         "identity.models",
         "identity.oauth.authorization",
         "identity.oauth.client_keys",
+        "identity.oauth.logout_notices",
         "identity.oauth.registry",
         "identity.oauth.replays",
         "identity.tokens",

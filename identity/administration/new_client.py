@@ -21,6 +21,8 @@ METHODS = tuple(method.value for method in AuthenticationMethod if method is not
 _CLIENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MAX_NAME = 255
 _MAX_URI = 2048
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""For programs beside `identity dev`, which alone goes there without TLS."""
 _STRONG = (AuthenticationMethod.PRIVATE_KEY_JWT, AuthenticationMethod.TLS_CLIENT_AUTH)
 
 
@@ -192,7 +194,8 @@ def _addresses(new: NewClient) -> None:
             raise AdministrationError(f"{origin!r} is not a web origin such as https://app.example.com.")
     for uri in filter(None, (new.jwks_uri, new.backchannel_logout_uri)):
         parts = urlsplit(uri)
-        if parts.scheme != "https" or not parts.hostname or parts.fragment or len(uri) > _MAX_URI:
+        is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+        if not is_safe or not parts.hostname or parts.fragment or len(uri) > _MAX_URI:
             raise AdministrationError(f"The address {uri!r} is not an https URL without a fragment.")
 
 

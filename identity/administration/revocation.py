@@ -49,8 +49,8 @@ class OperatorRevocation:
         await self._sessions.end_presented(presented, event)
 
     async def session(self, grant_id: str) -> None:
-        """Ends a session by its `grant_id`."""
-        await self._sessions.end(AuditEvent(event="session.ended", actor=self._actor, grant_id=grant_id))
+        """Ends a session by its `grant_id`; its client is told, if it began with a login at a browser."""
+        await self._sessions.end(AuditEvent(event="session.ended", actor=self._actor, grant_id=grant_id), is_told=True)
 
     async def user(self, username: str) -> None:
         """Ends everything the person has."""

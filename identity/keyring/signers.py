@@ -36,8 +36,8 @@ class Signer:
 
     @classmethod
     def of(cls, kid: str, key: PrivateKey, algorithm: str = profile.ALGORITHM) -> Signer:
-        """Prepares `key` for both token types a resource may ask for."""
-        types = (profile.ACCESS_TOKEN_TYPE, profile.LEGACY_TOKEN_TYPE)
+        """Prepares `key` for both token types a resource may ask for, and for logout tokens."""
+        types = (profile.ACCESS_TOKEN_TYPE, profile.LEGACY_TOKEN_TYPE, profile.LOGOUT_TOKEN_TYPE)
         headers = {typ: _header(algorithm, kid, typ) for typ in types}
         return cls(kid, algorithm, SIGNING[algorithm].signing(key), headers)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from identity.accounts.participants import EndedLogins
 from identity.accounts.sessions import LoginSession, LoginSessions
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
@@ -45,11 +46,12 @@ class Logout:
 
     async def end(self, session: LoginSession, address: str) -> None:
         """Ends the session: when this returns, no refresh token that descends from it is good for anything, and the rule that
-        refuses its access tokens is on its way to every verifier."""
+        refuses its access tokens is on its way to every verifier, and the notices to the clients that took part (A58)."""
 
         async def end(change: Any) -> None:
             if not await change.has_ended(RuleKind.SESSION, session.session_id):
                 change.revoke(Rule.ending(RuleKind.SESSION, session.session_id))
+                change.tell(EndedLogins(session.subject, session.session_id))
                 change.record(AuditEvent(event="logout", subject=session.subject, address=address))
 
         await self.ledger.perform(end)

@@ -17,6 +17,7 @@ LOGIN_PATH = "/login"
 CONSENT_PATH = "/consent"
 LOGOUT_PATH = "/logout"
 LOGOUT_CONFIRMATION_PATH = "/logout/confirm"
+LOGOUT_EVERYWHERE_PATH = "/logout/everywhere"
 PUSHED_AUTHORIZATION_PATH = "/par"
 TOKEN_PATH = "/token"
 USERINFO_PATH = "/userinfo"
@@ -49,6 +50,8 @@ def metadata(issuer: str, enabled: Enabled) -> dict[str, object]:
     return {
         "issuer": issuer,
         **_endpoints(issuer),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "grant_types_supported": list(enabled.grant_types),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query", "form_post"],

@@ -25,6 +25,10 @@ LEGACY_TOKEN_TYPE: Final = "JWT"
 ID_TOKEN_TYPE: Final = "JWT"
 """The `typ` of ID tokens. What keeps them apart from access tokens for old verifiers is their audience, a client."""
 
+LOGOUT_TOKEN_TYPE: Final = "logout+jwt"
+"""The `typ` of logout tokens (OpenID Connect Back-Channel Logout section 2.4): nothing of ours reads them, and nobody else's
+may take them for another token."""
+
 ALGORITHM: Final = "RS256"
 """What signs where nothing else was chosen, and all that is accepted where nothing else was allowed."""
 

@@ -129,6 +129,7 @@ def _paths(base: str) -> dict[str, Any]:
             )
         },
         base + paths.USERINFO_PATH: _userinfo(),
+        base + paths.LOGOUT_EVERYWHERE_PATH: _everywhere(),
         base + paths.JWKS_PATH: _get("The public keys (RFC 7517)", _KEYS, known),
         paths.AUTHORIZATION_SERVER_PATH + base: _get("Metadata (RFC 8414)", _METADATA),
         base + paths.OPENID_CONFIGURATION_PATH: _get("Metadata (OpenID Connect Discovery)", _METADATA),
@@ -144,6 +145,13 @@ def _userinfo() -> dict[str, Any]:
     )
     described["requestBody"]["required"] = False
     return {**_get(summary, _CLAIMS, {**_errors("400", "401"), **refused}), "post": described}
+
+
+def _everywhere() -> dict[str, Any]:
+    summary, fields = "End every session of the person of a token", {"access_token": "or in the header"}
+    described = _form(summary, fields, [], {"200": _json("All is over.", {"type": "object"}), **_errors("403")})
+    described["requestBody"]["required"] = False
+    return {"post": described}
 
 
 def _feed() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from identity.web.front import Endpoints
 from identity.web.health import Health
 from identity.web.introspection import IntrospectionEndpoint
 from identity.web.logout import LogoutEndpoint
+from identity.web.logout_everywhere import LogoutEverywhereEndpoint
 from identity.web.pages import Pages
 from identity.web.pushed import PushedAuthorizationEndpoint
 from identity.web.services import Services
@@ -35,6 +36,7 @@ def endpoints(services: Services) -> Endpoints:
     return {
         **_pages(services, base),
         base + paths.USERINFO_PATH: {"GET": userinfo.userinfo, "POST": userinfo.userinfo},
+        base + paths.LOGOUT_EVERYWHERE_PATH: {"POST": LogoutEverywhereEndpoint(services).log_out},
         base + paths.TOKEN_PATH: {"POST": token.token},
         base + paths.PUSHED_AUTHORIZATION_PATH: {"POST": pushed.push},
         base + paths.REVOCATION_PATH: {"POST": token.revoke},
@@ -81,7 +83,13 @@ def public_paths(issuer: str) -> frozenset[str]:
     )
 
 
-_FOR_PAGES = (paths.TOKEN_PATH, paths.PUSHED_AUTHORIZATION_PATH, paths.REVOCATION_PATH, paths.USERINFO_PATH)
+_FOR_PAGES = (
+    paths.TOKEN_PATH,
+    paths.PUSHED_AUTHORIZATION_PATH,
+    paths.REVOCATION_PATH,
+    paths.USERINFO_PATH,
+    paths.LOGOUT_EVERYWHERE_PATH,
+)
 
 
 def client_paths(issuer: str) -> frozenset[str]:

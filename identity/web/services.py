@@ -20,6 +20,7 @@ from identity.oauth.client_authentication import ClientAuthentication
 from identity.oauth.grants.pipeline import Audit, TokenPipeline
 from identity.oauth.introspection import Introspection
 from identity.oauth.logout import Logout
+from identity.oauth.logout_everywhere import LogoutEverywhere
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
 from identity.oauth.userinfo import UserInfo
@@ -59,6 +60,7 @@ class Services:
     browsers: Browsers
     branding: Branding
     userinfo: UserInfo
+    logout_everywhere: LogoutEverywhere
     verifiers: Verifiers
     clocks: Clocks
     audit: Audit

@@ -47,6 +47,8 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "token_endpoint": f"{ISSUER}/token",
         "userinfo_endpoint": f"{ISSUER}/userinfo",
         "end_session_endpoint": f"{ISSUER}/logout",
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "revocation_endpoint": f"{ISSUER}/revoke",
         "introspection_endpoint": f"{ISSUER}/introspect",
         "jwks_uri": f"{ISSUER}/.well-known/jwks.json",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from identity.accounts.participants import Participant, Participants
 from identity.accounts.sessions import LoginSession
 from identity.feed.follower import Follower
 from identity.feed.picture import Picture
@@ -13,6 +14,7 @@ from identity.oauth.assurance import acr_of
 from identity.oauth.authorization.checks import RefusedRequestError, check
 from identity.oauth.authorization.codes import CodeGrant, Codes
 from identity.oauth.authorization.request import AuthorizationParameters, AuthorizationRequest, Prompt, ReturnAddress
+from identity.oauth.claims import OPENID_SCOPE
 from identity.oauth.errors import (
     AccessDenied,
     ConsentRequired,
@@ -64,6 +66,7 @@ class Authorization:
     hints: IdTokenHints
     codes: Codes
     session_lifetime: int
+    participants: Participants
 
     async def decide(
         self,
@@ -123,6 +126,10 @@ class Authorization:
             userinfo_claims=request.claims.userinfo,
             id_token_claims=request.claims.id_token,
         )
+        if request.client.backchannel_logout_uri and OPENID_SCOPE in scopes:
+            # Before there is a code: whatever ends the login from now on finds the client here, or refuses the code.
+            part = Participant(session.session_id, request.client.client_id)
+            await self.participants.note(session.subject, part, family.expires_at)
         grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce, request.dpop_jkt)
         return self._answer(request.back, {"code": await self.codes.issue(grant)})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from identity.accounts.participants import EndedLogins
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent
@@ -28,15 +29,21 @@ class Sessions:
         self._ledger = ledger
         self._families = families
 
-    async def end(self, event: AuditEvent) -> None:
+    async def end(self, event: AuditEvent, *, is_told: bool = False) -> None:
         """Ends the grant `event.grant_id`: when this returns, its refresh token is dead and the rule that refuses its access
-        tokens is on its way to every verifier. Ending it again is harmless, and finishes what a failure left undone."""
+        tokens is on its way to every verifier. Ending it again is harmless, and finishes what a failure left undone.
+
+        `is_told`: its client did not ask for it, and hears of it (A58).
+        """
+        family = await self._families.read(event.grant_id) if is_told else None
 
         async def end(change: Any) -> bool:
             if await change.has_ended(RuleKind.GRANT, event.grant_id):
                 return True
             change.revoke(Rule.ending(RuleKind.GRANT, event.grant_id))
             change.record(AuditEvent(**event.model_dump()))
+            if family is not None and family.session_id:
+                change.tell(EndedLogins(family.subject, family.session_id, family.client_id))
             return False
 
         if await self._ledger.perform(end):

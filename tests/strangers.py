@@ -46,7 +46,7 @@ def says(body: bytes, status: int = 200, *headers: str) -> Answering:
 
 @asynccontextmanager
 async def stranger(
-    answering: Answering, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+    answering: Answering, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Stranger]:
     """Serves until the block ends."""
     found = Stranger()
@@ -65,7 +65,7 @@ async def stranger(
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve, host, 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, port, ssl=tls)
     found.port = server.sockets[0].getsockname()[1]
     try:
         yield found
