@@ -87,7 +87,7 @@ async def refused_tokens(issuer: Issuer, how: str) -> str:
     [
         ("client that is not trusted", (403, "insufficient_scope")),
         ("without openid", (403, "insufficient_scope")),
-        ("nobody's", (401, "invalid_token")),
+        ("nobody's", (403, "insufficient_scope")),
         ("nonsense", (401, "invalid_token")),
     ],
 )
