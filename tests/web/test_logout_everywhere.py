@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from browser import CLIENT, Flow, answer_of, redeem, sign_in
+from browser import CALLBACK, CLIENT, Flow, answer_of, redeem, sign_in
 from httpx2 import Response
-from issuer_in_process import Issuer, granted, refusal
+from issuer_in_process import ISSUER, Issuer, granted, refusal
 from relying_party import relying_party
 from sqlmodel import select
 from test_backchannel_logout import heard_by, register, said, settled, tokens_of
+from test_dpop import access, ask
 
 from identity.models import AuditEvent
 
@@ -134,3 +135,22 @@ async def test_a59_pages_of_registered_origins_may_call_it(issuer: Issuer) -> No
     answer = await everywhere(issuer, token, Origin="https://shop.example")
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == "https://shop.example"
+
+
+async def test_v13_u07_a_bound_token_ends_nothing_without_its_proof(issuer: Issuer) -> None:
+    """RFC 9449 section 7.2: whoever stole it signs nobody out; with a proof for this address the person does."""
+    await register(issuer, "shop", None)
+    flow, asked = Flow(), {"client_id": "shop", "scope": "openid orders:read"}
+    fields = {"code": (await sign_in(issuer, flow, **asked))["code"], "code_verifier": flow.verifier}
+    answer = await ask(issuer, "authorization_code", client_id="shop", redirect_uri=CALLBACK, **fields)
+    token = answer.json()["access_token"]
+    assert challenge_of_any(await everywhere(issuer, token)) == (401, "invalid_token")
+    elsewhere = await issuer.http.post(PATH, headers=access(token, method="POST"))
+    assert challenge_of_any(elsewhere) == (401, "invalid_dpop_proof")
+    proved = await issuer.http.post(PATH, headers=access(token, method="POST", htu=ISSUER + PATH))
+    assert proved.status_code == 200
+
+
+def challenge_of_any(response: Response) -> tuple[int, str]:
+    assert response.headers["www-authenticate"].startswith("DPoP")
+    return refusal(response)
