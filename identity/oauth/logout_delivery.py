@@ -16,7 +16,7 @@ import structlog
 
 from identity.feed.follower import Follower
 from identity.feed.stores import StoreUnavailableError
-from identity.keyring.live import LiveKeys
+from identity.keyring.live import LiveKeys, NoSignerError
 from identity.models import LogoutNotice
 from identity.oauth.grants.pipeline import Audit
 from identity.oauth.logout_notices import LogoutNotices
@@ -115,7 +115,7 @@ class LogoutDelivery:
             return True
         try:
             status = await self._post(notice, client)
-        except OutboundError as error:
+        except (OutboundError, NoSignerError) as error:
             due_at = await self._later(notice, str(error))
             await self._notices.postpone_due(notice.client_id, self._now, due_at)
             return False
@@ -124,7 +124,7 @@ class LogoutDelivery:
 
     async def _post(self, notice: LogoutNotice, client: RegisteredClient) -> int:
         """A new token each time, because it lives two minutes, and an hour may have passed."""
-        signer = self._keys.now.signer
+        signer = self._keys.now.signer_for(client.id_token_signing_alg)
         token = self._mint.mint(signer, notice.id, notice.client_id, notice.subject, notice.session_id, self._now)
         return await self._outbound.post_form(client.backchannel_logout_uri, {"logout_token": token}, ANSWER_SECONDS)
 
