@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from identity.oauth.registration.new_client import NewClient
+
 from benchmarks.flow_load import CALLBACK
 from benchmarks.identity_server import IdentityServer
 from benchmarks.light_hashing import LIGHT
 from benchmarks.peer import Peer
 from benchmarks.processes import Load, Server, finish_load, start_load
-from identity.administration.new_client import NewClient
 from identity.feed.rules import Rule
 from identity.models import User, UserRole
 from identity.verifier.profile import RuleKind

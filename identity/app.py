@@ -53,7 +53,7 @@ def create_app(settings: Settings, keys: LoadedKeys | None = None) -> FastAPI:
         redoc_url=None,
     )
     errors.register(app)
-    describe(app, settings.issuer)
+    describe(app, settings.issuer, services.registration is not None)
     public, registered = public_paths(settings.issuer), client_paths(settings.issuer)
     table, origins = endpoints(services), services.registry.origins
     app.put_in_front(lambda rest: CrossOrigin(Front(rest, table, parts.stop), public, registered, origins))
@@ -110,6 +110,11 @@ async def _sql_problem(settings: Settings, stores: Stores) -> str:
     try:
         if problem := (await tables_of(stores.database)).problem_for():
             return problem
+        if settings.pairwise_key is None:
+            async with stores.database.read() as session:
+                pairwise = await Registrations(session).pairwise_client()
+            if pairwise:
+                return f"The client {pairwise} knows people by pairwise names, and IDENTITY_PAIRWISE_KEY is not set."
         if settings.mode == "serve":
             async with stores.database.read() as session:
                 demo = await Registrations(session).demo_rows()

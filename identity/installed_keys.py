@@ -11,7 +11,7 @@ from identity.keyring.folder import KeyFolder
 from identity.keyring.live import LoadedKeys, load_keys
 from identity.keyring.place import KeyPlace
 from identity.keyring.publication import Publication, is_behind, revives
-from identity.keyring.sealing import MasterKey, MasterKeys
+from identity.keyring.sealing import MasterKey, MasterKeys, read_key
 from identity.keyring.states import KeyringError
 from identity.settings import ConfigurationError, Settings
 from identity.store.redis.commands import RedisConnection
@@ -54,6 +54,16 @@ def sql_keys(settings: Settings, database: Database) -> SqlKeys:
     if problems:
         raise ConfigurationError(problems)
     return SqlKeys(database, MasterKeys(*keys))
+
+
+def pairwise_key(settings: Settings) -> bytes | None:
+    """Returns the key of pairwise subjects, or None; raises `ConfigurationError` for one that is none."""
+    if settings.pairwise_key is None:
+        return None
+    try:
+        return read_key(settings.pairwise_key.get_secret_value())
+    except ValueError as error:
+        raise ConfigurationError([f"IDENTITY_PAIRWISE_KEY: {error}"]) from None
 
 
 def key_rules(settings: Settings) -> KeyRules:

@@ -103,6 +103,11 @@ class Settings(BaseModel):
         profile.JWKS_COOLDOWN, ge=0, le=3600, description="Longest cooldown, in seconds, of any verifier in use."
     )
 
+    registration: Literal["closed", "token", "open"] = Field(
+        "closed", description="Who may register clients over HTTP: nobody, who was invited, or everybody."
+    )
+    pairwise_key: SecretStr | None = Field(None, description="Makes pairwise names of people; it must never change.")
+
     default_client: str | None = Field(None, description="Client meant by a token request that names none.")
     dpop_nonce: bool = Field(False, description="Wants a nonce of the server's in every DPoP proof for a token.")
     feed_public: bool = Field(False, description="Lets anonymous readers follow the revocation feed.")
@@ -257,7 +262,15 @@ def _collect(environment: Mapping[str, str]) -> tuple[dict[str, str], list[str]]
 
 
 _SECRETS = frozenset(
-    {"database_url", "redis_url", "keys_passphrase", "master_key", "second_master_key", "bootstrap_admin_password"}
+    {
+        "database_url",
+        "redis_url",
+        "keys_passphrase",
+        "master_key",
+        "second_master_key",
+        "bootstrap_admin_password",
+        "pairwise_key",
+    }
 )
 
 

@@ -11,7 +11,7 @@ from identity.administration.keys import SigningKeys
 from identity.feed.clocks import Clocks, StoreClock
 from identity.feed.follower import Follower
 from identity.feed.ledger import Ledger
-from identity.installed_keys import high_water, key_place, key_rules
+from identity.installed_keys import high_water, key_place, key_rules, pairwise_key
 from identity.keyring.live import LiveKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.authorization.codes import Codes
@@ -42,7 +42,9 @@ from identity.oauth.person_tokens import PersonTokens
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.proofs import Proofs, ReplicaNonceKey
 from identity.oauth.published_keys import PublishedClientKeys
+from identity.oauth.registration.endpoint import Registration
 from identity.oauth.revocation import Revocation
+from identity.oauth.subjects import Subjects
 from identity.oauth.userinfo import UserInfo
 from identity.outbound.client import Outbound
 from identity.outbound.reach import Reach, read_networks
@@ -63,7 +65,7 @@ from identity.store.redis.participants import RedisParticipants
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.pushed import RedisPushedRequests
 from identity.store.redis.replays import RedisReplays
-from identity.store.redis.throttle import RedisThrottle
+from identity.store.redis.throttle import RedisRegistrationThrottle, RedisThrottle
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.registry import RememberingRegistry
 from identity.store.sql.accounts import SqlAccounts
@@ -89,6 +91,9 @@ _INTERACTION_SECONDS = 1800.0
 
 _PUSHED_SECONDS = 60
 """How long a pushed request waits for its browser: a redirect, on a slow line."""
+
+_REGISTRATIONS = 20
+"""Clients that whoever was not invited may register from one address in a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,7 @@ class Parts:
     uses: ApiKeyUses
     clocks: Clocks
     issued: RedisIssueCounts
+    subjects: Subjects
     outbound: Outbound
     stop: Stop
 
@@ -161,6 +167,7 @@ class Parts:
             uses=ApiKeyUses(stores.database),
             clocks=Clocks(clocks_of(stores)),
             issued=RedisIssueCounts(stores.redis),
+            subjects=Subjects(pairwise_key(settings)),
             outbound=Outbound(Reach(read_networks(settings.outbound_allow), loopback=settings.mode == "dev")),
             stop=Stop(settings.stop_delay),
         )
@@ -191,8 +198,10 @@ def services_of(parts: Parts) -> Services:
         tokens=_pipeline(parts, authentication, codes, proofs),
         revocation=Revocation(authentication, parts.sessions, TokenReader(stores.families, keys, settings.issuer)),
         introspection=Introspection(authentication, live_tokens),
-        userinfo=UserInfo(person_tokens),
+        userinfo=UserInfo(person_tokens, parts.registry, parts.subjects, keys, settings.issuer),
         logout_everywhere=LogoutEverywhere(person_tokens, parts.registry, stores.ledger),
+        subjects=parts.subjects,
+        registration=_registration(parts),
         browsers=_browsers(parts, codes, authentication, jwts, proofs),
         branding=Branding.of(settings),
         address=ClientAddress(settings.trusted_proxies),
@@ -215,10 +224,20 @@ def _pipeline(parts: Parts, authentication: ClientAuthentication, codes: Codes, 
         keys,
         AccessTokenMint(settings.issuer, settings.access_token_lifetime),
         IdTokenMint(settings.issuer, settings.access_token_lifetime),
+        parts.subjects,
         parts.audit,
         parts.issued,
         proofs,
     )
+
+
+def _registration(parts: Parts) -> Registration | None:
+    """Returns what registers clients that come by themselves, if any may."""
+    settings, throttle = parts.settings, RedisRegistrationThrottle(parts.stores.redis, _REGISTRATIONS)
+    if settings.registration == "closed":
+        return None
+    is_open, types = settings.registration == "open", parts.subjects.types
+    return Registration(parts.registry, parts.stores.ledger, throttle, parts.outbound, parts.keys, is_open, types)
 
 
 def _certificates(settings: Settings) -> CertificateHeader | None:
@@ -242,10 +261,19 @@ def _browsers(
 ) -> Browsers:
     settings, redis, participants = parts.settings, parts.stores.redis, parts.stores.participants
     sessions = RedisLoginSessions(redis, settings.login_idle_lifetime)
-    lifetime, hints = settings.refresh_absolute_lifetime, IdTokenHints(parts.keys, settings.issuer)
+    lifetime = settings.refresh_absolute_lifetime
+    hints = IdTokenHints(parts.keys, settings.issuer, parts.registry, parts.subjects)
     return Browsers(
         Authorization(
-            settings.issuer, parts.registry, parts.follower, parts.keys, hints, codes, lifetime, participants
+            settings.issuer,
+            parts.registry,
+            parts.follower,
+            parts.keys,
+            hints,
+            codes,
+            parts.subjects,
+            lifetime,
+            participants,
         ),
         PushedAuthorization(
             authentication,

@@ -19,6 +19,7 @@ from identity.accounts.passwords import Passwords
 from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes
+from identity.administration.invitations import Invitations
 from identity.administration.keys import SigningKeys
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
@@ -69,6 +70,10 @@ class Issuer:
     @property
     def clients(self) -> Clients:
         return Clients(self.stores.ledger, "test")
+
+    @property
+    def invitations(self) -> Invitations:
+        return Invitations(self.stores.ledger, "test")
 
     @property
     def api_keys(self) -> ApiKeys:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
-from identity.administration.resources import new_secret
 from identity.administration.roles import known_scopes
 from identity.administration.transactions import operator_change
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Client
-from identity.oauth.client_authentication import hash_secret
+from identity.oauth.client_authentication import hash_secret, new_secret
+from identity.oauth.errors import InvalidClientMetadata
+from identity.oauth.registration.new_client import NewClient
 from identity.store.sql.change import SqlChange
 from identity.verifier.profile import RuleKind
 
@@ -29,7 +29,7 @@ class Clients:
     async def create(self, new: NewClient) -> tuple[Client, str | None]:
         """Registers a client; returns it with its secret, which is shown only now (None where it proves who it is
         in another way)."""
-        new = new.completed()
+        new = _completed(new)
         secret = new_secret() if new.has_secret else None
         async with operator_change(self._ledger) as change:
             if await change.registrations.client(new.client_id) is not None:
@@ -95,6 +95,13 @@ class Clients:
 
     def _record(self, change: SqlChange, event: str, client_id: str) -> None:
         change.record(AuditEvent(event=event, actor=self._actor, client_id=client_id))
+
+
+def _completed(new: NewClient) -> NewClient:
+    try:
+        return new.completed()
+    except InvalidClientMetadata as error:
+        raise AdministrationError(error.description) from None
 
 
 async def _find(change: SqlChange, client_id: str) -> Client:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -13,7 +12,7 @@ from identity.administration.transactions import operator_change
 from identity.feed.ledger import Ledger
 from identity.feed.rules import Rule
 from identity.models import AuditEvent, Resource
-from identity.oauth.client_authentication import hash_secret
+from identity.oauth.client_authentication import hash_secret, new_secret
 from identity.oauth.scopes import SERVER_SCOPES
 from identity.store.sql.change import SqlChange
 from identity.verifier import profile
@@ -64,11 +63,6 @@ class ResourceServices:
         """Returns all resources, by name."""
         async with operator_change(self._ledger) as change:
             return await change.registrations.resources()
-
-
-def new_secret() -> str:
-    """Returns a new secret of 256 random bits: too many to guess, so a plain hash of it is safe to keep (A32)."""
-    return secrets.token_urlsafe(32)
 
 
 def _require_identifier(name: str, identifier: str, token_type: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from identity.checking.command import DESCRIPTION
-from identity.cli import api_keys, backup, keys, registrations, users, verifiers
+from identity.cli import api_keys, backup, invitations, keys, registrations, users, verifiers
 from identity.cli import dev as dev_command
 from identity.cli.check_resource import check_resource
 from identity.cli.doctor import doctor
@@ -25,6 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="An identity 
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
 app.add_typer(registrations.clients, name="clients")
+app.add_typer(invitations.app, name="invitations")
 app.add_typer(registrations.resources, name="resources")
 app.add_typer(registrations.roles, name="roles")
 app.add_typer(verifiers.app, name="verifiers")

@@ -18,7 +18,6 @@ from urllib.request import urlopen
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.demo import DemoNotes, make_demo
-from identity.administration.resources import new_secret
 from identity.cli.local_authority import LocalCertificate, local_certificate
 from identity.cli.options import DEFAULT_DATA_DIR, DEV_DEFAULTS, ISSUER_NOTE
 from identity.cli.private_file import write_private
@@ -27,6 +26,7 @@ from identity.cli.story import print_story, story_of
 from identity.cli.supervisor import Child, Supervisor
 from identity.installed_keys import key_place
 from identity.keyring.states import KeyringError
+from identity.oauth.client_authentication import new_secret
 from identity.setting_forms import LOOPBACK_HOSTS
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.store.embedded import (

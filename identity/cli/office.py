@@ -17,6 +17,7 @@ from identity.administration.api_keys import ApiKeys
 from identity.administration.clients import Clients
 from identity.administration.consents import Consents
 from identity.administration.errors import AdministrationError
+from identity.administration.invitations import Invitations
 from identity.administration.key_compromise import Exposure, KeyCompromise, exposure_of
 from identity.administration.keys import SigningKeys
 from identity.administration.people import People
@@ -54,6 +55,7 @@ class Office:
     stores: Stores
     people: People
     clients: Clients
+    invitations: Invitations
     consents: Consents
     roles: Roles
     resources: ResourceServices
@@ -136,6 +138,7 @@ async def _work(settings: Settings, work: Callable[[Office], Awaitable[T]]) -> T
         stores=stores,
         people=People(stores.ledger, passwords, actor),
         clients=Clients(stores.ledger, actor),
+        invitations=Invitations(stores.ledger, actor),
         consents=Consents(stores.ledger, actor),
         roles=Roles(stores.ledger, actor),
         resources=ResourceServices(stores.ledger, actor),

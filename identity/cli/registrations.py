@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
-from identity.administration.client_metadata import ClientMetadata, read_client_metadata
 from identity.administration.errors import AdministrationError
 from identity.cli.office import Office, work_in_office
 from identity.cli.options import DEFAULT_DATA_DIR, AsJson, DataDir
 from identity.cli.output import print_done, print_rows
 from identity.models import Client, Resource, Role
+from identity.oauth.errors import InvalidClientMetadata
+from identity.oauth.registration.client_metadata import ClientMetadata, read_client_file
+from identity.oauth.subjects import PAIRWISE
 from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, ALGORITHMS
 
 clients = typer.Typer(no_args_is_help=True, help="Clients: programs that ask for tokens.")
@@ -70,7 +72,10 @@ def create_client(
 
     async def work(office: Office) -> str | None:
         fields = {field: value for field, value in said.items() if value is not None}
-        return (await office.clients.create(_described(metadata).client(client_id, **fields)))[1]
+        new = _described(metadata).client(client_id, **fields)
+        if new.subject_type == PAIRWISE and office.settings.pairwise_key is None:
+            raise AdministrationError("A pairwise client needs IDENTITY_PAIRWISE_KEY, here and at every server.")
+        return (await office.clients.create(new))[1]
 
     secret = work_in_office(data_dir, work)
     shown = f" Its secret, shown only now: {secret}" if secret else ""
@@ -81,7 +86,9 @@ def _described(path: Path | None) -> ClientMetadata:
     """Returns what a file says of a client. What RFC 7591 has ignored is a typing error here."""
     try:
         document = json.loads(path.read_text(encoding="utf-8")) if path else {}
-        described = read_client_metadata(document)
+        described = read_client_file(document)
+    except InvalidClientMetadata as error:
+        raise AdministrationError(error.description) from None
     except (OSError, ValueError, AttributeError):
         raise AdministrationError(f"{path} cannot be read, or is no JSON object.") from None
     if described.unknown:
@@ -102,6 +109,7 @@ def list_clients(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) 
                 include={
                     "client_id",
                     "is_enabled",
+                    "is_dynamic",
                     "grant_types",
                     "redirect_uris",
                     "scopes",

@@ -38,11 +38,7 @@ class MasterKey:
     @classmethod
     def parse(cls, text: str) -> MasterKey:
         """Reads 32 random bytes in hexadecimal or base64url; `ValueError`, which shows nothing of the text, otherwise."""
-        key = _decoded(text)
-        if key is None or len(set(key)) < _FEWEST_DIFFERENT_BYTES:
-            raise ValueError(
-                "must be 32 random bytes in hexadecimal or base64url, as `openssl rand -hex 32` makes them"
-            )
+        key = read_key(text)
         return cls(hashlib.sha256(b"identity master key\0" + key).hexdigest()[:16], AESGCM(key))
 
 
@@ -78,6 +74,15 @@ class MasterKeys:
             return key._cipher.decrypt(nonce, ciphertext, _bound(bound_to))
         except (InvalidTag, ValueError):
             raise KeyringError(f"{what} is damaged, or stands in another's place; restore it from a backup.") from None
+
+
+def read_key(text: str) -> bytes:
+    """Returns 32 random bytes written in hexadecimal or base64url; `ValueError`, which shows nothing of the text, for anything
+    else."""
+    key = _decoded(text)
+    if key is None or len(set(key)) < _FEWEST_DIFFERENT_BYTES:
+        raise ValueError("must be 32 random bytes in hexadecimal or base64url, as `openssl rand -hex 32` makes them")
+    return key
 
 
 def _decoded(text: str) -> bytes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Sequence
 
 from identity.oauth.client_assertions import ClientAssertions
@@ -57,6 +58,11 @@ class ClientAuthentication:
         if not _is_secret_of(resource.secret_hashes if resource else (), credentials.secret) or resource is None:
             raise InvalidClient("unknown resource or wrong secret")
         return resource
+
+
+def new_secret() -> str:
+    """Returns a new secret of 256 random bits: too many to guess, so a plain hash of it is safe to keep (A32)."""
+    return secrets.token_urlsafe(32)
 
 
 def hash_secret(secret: str) -> bytes:

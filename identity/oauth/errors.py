@@ -18,6 +18,9 @@ for the log; `web/errors.py` is the one place where they become responses.
     ├── InvalidRequestUri         a pushed request that is over                       RFC 9101 section 7
     ├── InvalidScope              unknown scope, or more than was granted             RFC 6749 section 5.2
     ├── InvalidTarget             unknown or ambiguous resource                       RFC 8707 section 2
+    ├── InvalidClientMetadata     a client says something of itself that cannot be    RFC 7591 section 3.2.2
+    │   ├── InvalidRedirectUri    codes must not be sent where it wants them          RFC 7591 section 3.2.2
+    │   └── UnapprovedStatement   somebody vouches for it whom nobody knows           RFC 7591 section 3.2.2
     ├── TooManyAttempts           logins were tried too often to be evaluated         RFC 6585 section 4, status 429
     ├── InvalidDpopProof          a proof that is missing, wrong or used before       RFC 9449 section 5
     ├── UseDpopNonce              a proof without the server's nonce                  RFC 9449 section 8
@@ -29,9 +32,15 @@ for the log; `web/errors.py` is the one place where they become responses.
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME
+
+_UNSPEAKABLE = re.compile(r"[^ !#-\[\]-~]")
+"""What RFC 6749 section 5.2 does not let a description say."""
+
+_MOST_CHARACTERS = 300
 
 
 class OAuthError(Exception):
@@ -152,6 +161,28 @@ class InvalidTarget(OAuthError):
     """The resource is unknown, or the scopes belong to several."""
 
     code = "invalid_target"
+
+
+class InvalidClientMetadata(OAuthError):
+    """What a client says of itself is malformed, contradicts itself, or is more than it may have. The description repeats what
+    was said, as far as a description may."""
+
+    code = "invalid_client_metadata"
+
+    def __init__(self, description: str) -> None:
+        super().__init__(_UNSPEAKABLE.sub("?", description)[:_MOST_CHARACTERS])
+
+
+class InvalidRedirectUri(InvalidClientMetadata):
+    """Codes must not be sent where the client wants them."""
+
+    code = "invalid_redirect_uri"
+
+
+class UnapprovedStatement(InvalidClientMetadata):
+    """Somebody vouches for what the client is, and nobody is known whose word would count."""
+
+    code = "unapproved_software_statement"
 
 
 class InvalidDpopProof(OAuthError):

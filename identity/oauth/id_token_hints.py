@@ -10,6 +10,8 @@ import jwt
 from identity.keyring.live import LiveKeys
 from identity.keyring.public_keys import published_key
 from identity.keyring.states import KeyState
+from identity.oauth.registry import Registry
+from identity.oauth.subjects import Subjects
 from identity.verifier import profile
 
 _OPTIONS: Any = {
@@ -22,7 +24,8 @@ _OPTIONS: Any = {
 
 @dataclass(frozen=True, slots=True)
 class HintedLogin:
-    """What an ID token of ours says about the login that it tells of."""
+    """What an ID token of ours says about the login that it tells of; `subject` is the name by which that client knows the
+    person."""
 
     subject: str
     client_id: str
@@ -35,6 +38,13 @@ class IdTokenHints:
 
     keys: LiveKeys
     issuer: str
+    registry: Registry
+    subjects: Subjects
+
+    async def names(self, hint: HintedLogin, subject: str) -> bool:
+        """Tells whether the hint is about this person, whom its client may know by a pairwise name (A63)."""
+        client = await self.registry.client(hint.client_id)
+        return client is not None and hint.subject == self.subjects.of(client, subject)
 
     def read(self, token: str) -> HintedLogin | None:
         """Returns what an ID token of ours says; None for anything else. Keys that were withdrawn sign no hint (A57)."""

@@ -41,7 +41,7 @@ class Logout:
         hint = self.hints.read(sent.get("id_token_hint") or "")
         client = await self._client(sent, hint)
         back = _back(sent, client) if hint is not None else None
-        is_certain = hint is not None and client is not None and (session is None or _means(hint, session))
+        is_certain = hint is not None and client is not None and (session is None or await self._means(hint, session))
         return LogoutDecision(is_certain, back, client)
 
     async def end(self, session: LoginSession, address: str) -> None:
@@ -58,6 +58,11 @@ class Logout:
         await self.ledger.catch_up()
         await self.sessions.end(session.session_id)
 
+    async def _means(self, hint: HintedLogin, session: LoginSession) -> bool:
+        if hint.session_id:
+            return hint.session_id == session.session_id
+        return await self.hints.names(hint, session.subject)
+
     async def _client(self, sent: AuthorizationParameters, hint: HintedLogin | None) -> RegisteredClient | None:
         named = sent.get("client_id") or (hint.client_id if hint else "")
         if hint is not None and hint.client_id != named:
@@ -71,7 +76,3 @@ def _back(sent: AuthorizationParameters, client: RegisteredClient | None) -> Ret
     if client is None or uri is None or not is_registered(uri, client.post_logout_redirect_uris):
         return None
     return ReturnAddress(uri, state=sent.get("state"))
-
-
-def _means(hint: HintedLogin, session: LoginSession) -> bool:
-    return hint.session_id == session.session_id or (not hint.session_id and hint.subject == session.subject)

@@ -22,6 +22,7 @@ PUSHED_AUTHORIZATION_PATH = "/par"
 TOKEN_PATH = "/token"
 USERINFO_PATH = "/userinfo"
 REVOCATION_PATH = "/revoke"
+REGISTRATION_PATH = "/register"
 INTROSPECTION_PATH = "/introspect"
 JWKS_PATH = "/.well-known/jwks.json"
 FEED_PATH = "/revocations"
@@ -36,20 +37,21 @@ _CLIENT_AUTHENTICATION = ["none", *_RESOURCE_AUTHENTICATION, "private_key_jwt"]
 @dataclass(frozen=True, slots=True)
 class Enabled:
     """What this server does, beside what every one does: as it was told to, and as its keys are. `signing_algorithms` are those
-    that some key signs with."""
+    that some key signs with; `registers`: clients may register themselves."""
 
     grant_types: Iterable[str]
     scopes: Iterable[str]
     signing_algorithms: Iterable[str]
     has_certificates: bool = False
+    subject_types: Iterable[str] = ("public",)
+    registers: bool = False
 
 
 def metadata(issuer: str, enabled: Enabled) -> dict[str, object]:
     """Returns the metadata document of this issuer."""
     methods = [*_CLIENT_AUTHENTICATION, *(["tls_client_auth"] if enabled.has_certificates else [])]
     return {
-        "issuer": issuer,
-        **_endpoints(issuer),
+        **_endpoints(issuer, enabled.registers),
         "backchannel_logout_supported": True,
         "backchannel_logout_session_supported": True,
         "grant_types_supported": list(enabled.grant_types),
@@ -57,8 +59,9 @@ def metadata(issuer: str, enabled: Enabled) -> dict[str, object]:
         "response_modes_supported": ["query", "form_post"],
         "code_challenge_methods_supported": [S256],
         "authorization_response_iss_parameter_supported": True,
-        "subject_types_supported": ["public"],
+        "subject_types_supported": list(enabled.subject_types),
         "id_token_signing_alg_values_supported": list(enabled.signing_algorithms),
+        "userinfo_signing_alg_values_supported": list(enabled.signing_algorithms),
         "dpop_signing_alg_values_supported": list(PROOF_ALGORITHMS),
         "claims_supported": sorted({*_OWN_CLAIMS, *(name for names in CLAIMS_OF.values() for name in names)}),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
@@ -79,8 +82,9 @@ def metadata(issuer: str, enabled: Enabled) -> dict[str, object]:
     }
 
 
-def _endpoints(issuer: str) -> dict[str, object]:
-    return {
+def _endpoints(issuer: str, registers: bool) -> dict[str, object]:
+    endpoints: dict[str, object] = {
+        "issuer": issuer,
         "authorization_endpoint": issuer + AUTHORIZATION_PATH,
         "pushed_authorization_request_endpoint": issuer + PUSHED_AUTHORIZATION_PATH,
         "token_endpoint": issuer + TOKEN_PATH,
@@ -91,3 +95,4 @@ def _endpoints(issuer: str) -> dict[str, object]:
         "jwks_uri": issuer + JWKS_PATH,
         profile.FEED_METADATA: issuer + FEED_PATH,
     }
+    return {**endpoints, "registration_endpoint": issuer + REGISTRATION_PATH} if registers else endpoints

@@ -29,16 +29,17 @@ class PersonTokens:
         `InvalidProofOfToken`."""
         claims = await self.tokens.read(access.token, (ACCESS_TOKEN_TYPE, LEGACY_TOKEN_TYPE))
         if claims is None:
-            raise _over(access)
+            raise over(access)
         await self.proofs.require_sender(claims, access, path)
         if OPENID_SCOPE not in claims.get("scope", "").split():
             raise InsufficientScope("The access token was not given the scope openid.", scheme=access.scheme)
         person = await self.registry.person(claims["sub"])
         if person is None or not person.is_enabled:
-            raise _over(access, "disabled")
+            raise over(access, "disabled")
         return claims, person
 
 
-def _over(access: AccessRequest, detail: str = "") -> InvalidToken:
+def over(access: AccessRequest, detail: str = "") -> InvalidToken:
+    """Returns the refusal of a token that was good once, or never."""
     description = "The access token is invalid, expired or revoked."
     return InvalidToken(description, detail=detail, scheme=access.scheme)

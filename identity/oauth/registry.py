@@ -164,5 +164,9 @@ class Registry(Protocol):
         """Returns the API key with this id and secret, revoked and expired ones included, or None: an unknown id and a wrong
         secret cost the same."""
 
+    async def registration_policy(self, token_hash: str) -> Mapping[str, object] | None:
+        """Returns what the initial access token with this hash lets clients be registered with, or None if it is unknown, used
+        up or expired. Never from memory: the last use of it may have been taken a moment ago."""
+
     async def origins(self) -> frozenset[str]:
         """Returns the web origins from which some enabled client may call (CORS)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from identity.feed.rules import known_digest
@@ -133,6 +133,12 @@ class RememberingRegistry:
         if known is None or hmac.compare_digest(known.secret_hash, secret_hash):
             return known
         return await read()
+
+    async def registration_policy(self, token_hash: str) -> Mapping[str, object] | None:
+        """Returns what this initial access token is good for, or None."""
+        async with self._database.read() as session:
+            row = await Registrations(session).live_invitation(token_hash)
+        return row.policy if row else None
 
     async def origins(self) -> frozenset[str]:
         """Returns the web origins from which some enabled client may call (CORS)."""

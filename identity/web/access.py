@@ -8,7 +8,8 @@ from identity.oauth.errors import InvalidRequest, InvalidToken
 from identity.oauth.requests import AccessRequest
 from identity.verifier.certificates import ClientCertificate
 from identity.verifier.profile import BEARER_SCHEME, DPOP_SCHEME
-from identity.web.forms import headers_of, is_form, read_form, read_proofs
+from identity.web.bodies import headers_of
+from identity.web.forms import is_form, read_form, read_proofs
 
 _SCHEMES = {scheme.lower(): scheme for scheme in (BEARER_SCHEME, DPOP_SCHEME)}
 
@@ -28,3 +29,14 @@ async def read_access_request(request: Request, certificate: ClientCertificate |
     if not token:
         raise InvalidToken("The request needs an access token.")
     return AccessRequest(token, scheme, request.method, read_proofs(request), certificate)
+
+
+def read_initial_access_token(request: Request) -> str | None:
+    """Returns the token by which a client was invited (RFC 7591 section 3); None if nothing was sent. It is bound to nobody."""
+    headers = headers_of(request, b"authorization")
+    if not headers:
+        return None
+    name, _, token = headers[0].partition(" ")
+    if len(headers) > 1 or name.lower() != BEARER_SCHEME.lower() or not token.strip():
+        raise InvalidToken("The request needs a bearer token.")
+    return token.strip()

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from identity.accounts.sessions import LoginSession
-from identity.oauth.authorization.decision import AskToConsent, AskToLogIn, Decision, SendBack
+from identity.oauth.authorization.decision import AskToConsent, AskToLeave, AskToLogIn, Decision, SendBack
 from identity.oauth.authorization.interactions import Interaction
 from identity.oauth.authorization.request import AuthorizationParameters, AuthorizationRequest
 from identity.oauth.errors import AccessDenied, InvalidGrant, OAuthError, TemporarilyUnavailable
@@ -77,7 +77,8 @@ class AuthorizationEndpoint:
         await self._state.take(interaction)
         authorization, client_id = self._browsers.authorization, asked.request.client.client_id
         if not form.is_allowed:
-            return self._pages.send_back(authorization.refusal(AccessDenied("The person said no."), asked.request.back))
+            refused = await authorization.refusal(AccessDenied("The person said no."), asked.request.back, session)
+            return await self._go_on(request, interaction.sent, session, refused)
         address = self._address.of(request)
         await self._browsers.consents.grant(session.subject, client_id, asked.scopes, address)
         decision = await authorization.decide(interaction.sent, session, is_fresh=True, has_agreed=True)
@@ -88,6 +89,8 @@ class AuthorizationEndpoint:
     ) -> Response:
         if isinstance(decision, SendBack):
             return self._pages.send_back(decision)
+        if isinstance(decision, AskToLeave):
+            return self._pages.leaving(decision)
         is_login = isinstance(decision, AskToLogIn)
         session_id = "" if is_login or session is None else session.session_id
         interaction_id, secret = await self._state.keep(request, sent, session_id)

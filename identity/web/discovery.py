@@ -37,6 +37,8 @@ class Discovery:
             self._scopes,
             tuple(services.keys.now.signers),
             has_certificates=services.certificates is not None,
+            subject_types=services.subjects.types,
+            registers=services.registration is not None,
         )
         document = metadata(services.settings.issuer, enabled)
         return Response(

@@ -6,7 +6,6 @@ almost as much as a signature. `parse_qsl` does what RFC 6749 asks, in a few mic
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, unquote_plus
@@ -27,10 +26,7 @@ from identity.oauth.requests import (
 from identity.oauth.scopes import parse_scope
 from identity.verifier.certificates import ClientCertificate
 from identity.verifier.profile import API_KEY_PARAMETER
-
-MAX_BODY_BYTES = 64 * 1024
-BODY_SECONDS = 8.0
-"""How long a body may take to arrive; one that trickles in holds a connection for as long as it likes otherwise."""
+from identity.web.bodies import BodyTooLarge, UnsupportedMediaType, headers_of, media_type, read_body
 
 _MAX_AUTHORIZATION_BYTES = 8 * 1024
 """More than any browser's address line has to hold; what waits for a person is kept in Redis, whoever sent it."""
@@ -40,24 +36,6 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 _CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 _REPEATABLE = frozenset({"resource"})
 """RFC 8707 section 2: the only parameter that may be sent more than once."""
-
-
-class BodyTooLarge(InvalidRequest):
-    """The body exceeds what any request of the protocol needs."""
-
-    status = 413
-
-
-class BodyTooSlow(InvalidRequest):
-    """The body did not arrive in time."""
-
-    status = 408
-
-
-class UnsupportedMediaType(InvalidRequest):
-    """The body is not a urlencoded form."""
-
-    status = 415
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,13 +195,12 @@ async def read_form(request: Request) -> Form:
 async def _read_form_body(request: Request) -> bytes:
     if not is_form(request):
         raise UnsupportedMediaType(f"The body must be {_FORM_TYPE}.")
-    return await _read_body(request)
+    return await read_body(request)
 
 
 def is_form(request: Request) -> bool:
     """Tells whether the body says that it is a urlencoded form."""
-    media_type = "".join(headers_of(request, b"content-type")[:1])
-    return media_type.partition(";")[0].strip().lower() == _FORM_TYPE
+    return media_type(request) == _FORM_TYPE
 
 
 def _pairs_of(encoded: bytes) -> list[tuple[str, str]]:
@@ -250,31 +227,6 @@ def _sorted_out(pairs: list[tuple[str, str]]) -> tuple[dict[str, str], frozenset
 
 def _resources(pairs: list[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(value for name, value in pairs if name == "resource" and value)
-
-
-async def _read_body(request: Request) -> bytes:
-    announced = "".join(headers_of(request, b"content-length")[:1])
-    if announced.isdecimal() and int(announced) > MAX_BODY_BYTES:
-        raise BodyTooLarge("The request body is too large.")
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            return await _gather(request)
-    except TimeoutError:
-        raise BodyTooSlow("The request body did not arrive in time.") from None
-
-
-async def _gather(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLarge("The request body is too large.")
-    return bytes(body)
-
-
-def headers_of(request: Request, name: bytes) -> list[str]:
-    """Returns the values of a header; Starlette's `Headers` decodes and compares all of them for each look-up."""
-    return [value.decode("latin-1") for key, value in request.scope["headers"] if key == name]
 
 
 def _read_basic(request: Request) -> ClientCredentials | None:

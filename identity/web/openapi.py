@@ -78,6 +78,7 @@ _TOKENS = _object(
 _INTROSPECTED = _object(
     {"active": {"type": "boolean", "description": "false stands alone; true comes with the claims"}}, open_ended=True
 )
+_REGISTERED = _object({"client_id": _TEXT, "client_id_issued_at": _NUMBER}, open_ended=True)
 _CLAIMS = _object({"sub": _TEXT}, open_ended=True)
 _KEYS = _object({"keys": {"type": "array", "items": _object({"kty": _TEXT, "kid": _TEXT}, open_ended=True)}})
 _METADATA = _object({"issuer": _TEXT, "token_endpoint": _TEXT, "jwks_uri": _TEXT}, open_ended=True)
@@ -93,22 +94,24 @@ _RULES = _object(
 )
 
 
-def describe(app: FastAPI, issuer: str) -> None:
-    """Makes `app.openapi()` tell of the protocol endpoints too."""
+def describe(app: FastAPI, issuer: str, registers: bool) -> None:
+    """Makes `app.openapi()` tell of the protocol endpoints too; `registers`: clients may register themselves."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            schema["paths"] = {**_paths(issuer_path(issuer)), **schema.get("paths", {})}
+            schema["paths"] = {**_paths(issuer_path(issuer), registers), **schema.get("paths", {})}
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _paths(base: str) -> dict[str, Any]:
+def _paths(base: str, registers: bool) -> dict[str, Any]:
     known = {"304": _plain("Unchanged.")}
+    registration = {base + paths.REGISTRATION_PATH: {"post": _registration()}} if registers else {}
     return {
+        **registration,
         base + paths.TOKEN_PATH: {
             "post": _form("Get tokens", _TOKEN_PARAMETERS, ["grant_type"], {"200": _json("The tokens.", _TOKENS)})
         },
@@ -169,6 +172,20 @@ def _form(summary: str, fields: dict[str, str], required: list[str], answers: di
         "summary": summary,
         "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": schema}}},
         "responses": {**answers, **_errors("400", "401", "408", "413", "415", "429", "503")},
+    }
+
+
+def _registration() -> dict[str, Any]:
+    content = {
+        "application/json": {"schema": {"type": "object", "description": "client metadata of RFC 7591 section 2"}}
+    }
+    return {
+        "summary": "Register a client (RFC 7591)",
+        "requestBody": {"required": True, "content": content},
+        "responses": {
+            "201": _json("What was registered.", _REGISTERED),
+            **_errors("400", "401", "413", "415", "429", "503"),
+        },
     }
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from identity.oauth.authorization.checks import UnanswerableRequestError
-from identity.oauth.authorization.decision import AskToConsent, SendBack
+from identity.oauth.authorization.decision import AskToConsent, AskToLeave, SendBack
 from identity.oauth.authorization.request import ResponseMode, ReturnAddress
 from identity.oauth.claims import DESCRIPTIONS
 from identity.oauth.redirect_uris import origin_of
@@ -79,6 +79,7 @@ class Pages:
             client=asked.request.client.name,
             username=asked.person.claims["preferred_username"],
             interaction=interaction,
+            self_registered=origin_of(back) if asked.request.back.self_registered else "",
             scopes=[DESCRIPTIONS.get(scope, scope) for scope in asked.scopes],
         )
 
@@ -112,6 +113,21 @@ class Pages:
             action=answer.back.redirect_uri,
             parameters=answer.parameters,
             script=_SUBMIT,
+        )
+
+    def leaving(self, asked: AskToLeave) -> Response:
+        """Asks whether to go on to an address that nobody vouches for (A13)."""
+        answer = asked.answer
+        back, is_link = answer.back, answer.back.mode is ResponseMode.QUERY
+        return self._page(
+            "leaving.html",
+            Told(400, answer.parameters["error"], answer.parameters["error_description"]),
+            form_action="'none'" if is_link else origin_of(back.redirect_uri),
+            text=answer.parameters["error_description"],
+            address=origin_of(back.redirect_uri),
+            link=_with_parameters(back.redirect_uri, answer.parameters) if is_link else "",
+            action=back.redirect_uri,
+            parameters=answer.parameters,
         )
 
     def _page(

@@ -17,6 +17,7 @@ from identity.web.logout import LogoutEndpoint
 from identity.web.logout_everywhere import LogoutEverywhereEndpoint
 from identity.web.pages import Pages
 from identity.web.pushed import PushedAuthorizationEndpoint
+from identity.web.registration import RegistrationEndpoint
 from identity.web.services import Services
 from identity.web.token import TokenEndpoint
 from identity.web.userinfo import UserInfoEndpoint
@@ -35,6 +36,7 @@ def endpoints(services: Services) -> Endpoints:
     userinfo, pushed = UserInfoEndpoint(services), PushedAuthorizationEndpoint(services)
     return {
         **_pages(services, base),
+        **_registration(services, base),
         base + paths.USERINFO_PATH: {"GET": userinfo.userinfo, "POST": userinfo.userinfo},
         base + paths.LOGOUT_EVERYWHERE_PATH: {"POST": LogoutEverywhereEndpoint(services).log_out},
         base + paths.TOKEN_PATH: {"POST": token.token},
@@ -49,6 +51,13 @@ def endpoints(services: Services) -> Endpoints:
         "/health/live": {"GET": health.live},
         "/health/ready": {"GET": health.ready},
     }
+
+
+def _registration(services: Services, base: str) -> Endpoints:
+    if services.registration is None:
+        return {}
+    registration = RegistrationEndpoint(services.registration, services.address)
+    return {base + paths.REGISTRATION_PATH: {"POST": registration.register}}
 
 
 def _pages(services: Services, base: str) -> Endpoints:
@@ -89,6 +98,7 @@ _FOR_PAGES = (
     paths.REVOCATION_PATH,
     paths.USERINFO_PATH,
     paths.LOGOUT_EVERYWHERE_PATH,
+    paths.REGISTRATION_PATH,
 )
 
 

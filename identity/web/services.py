@@ -21,8 +21,10 @@ from identity.oauth.grants.pipeline import Audit, TokenPipeline
 from identity.oauth.introspection import Introspection
 from identity.oauth.logout import Logout
 from identity.oauth.logout_everywhere import LogoutEverywhere
+from identity.oauth.registration.endpoint import Registration
 from identity.oauth.registry import Registry
 from identity.oauth.revocation import Revocation
+from identity.oauth.subjects import Subjects
 from identity.oauth.userinfo import UserInfo
 from identity.settings import Settings
 from identity.verifier.certificates import CertificateHeader, ClientCertificate
@@ -46,7 +48,7 @@ class Browsers:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything an endpoint may use; made once for each process."""
+    """Everything an endpoint may use; made once for each process. No `registration`: clients cannot register themselves."""
 
     settings: Settings
     keys: LiveKeys
@@ -61,6 +63,8 @@ class Services:
     branding: Branding
     userinfo: UserInfo
     logout_everywhere: LogoutEverywhere
+    subjects: Subjects
+    registration: Registration | None
     verifiers: Verifiers
     clocks: Clocks
     audit: Audit

@@ -24,6 +24,7 @@ _ACTION = "https://login.example/action"
 _RAW = "<unescaped>"
 _CLIENT = f"Client {_RAW}"
 _PERSON = f"person {_RAW}"
+_STRANGER = "https://stranger.example"
 _INTERACTION = {"type": "hidden", "name": "interaction", "value": "interaction-1"}
 _FORM = {"action": _ACTION, "interaction": _INTERACTION["value"]}
 
@@ -61,19 +62,38 @@ def _logout(client: str) -> Example:
     return Example({**_FORM, "client": client}, (_INTERACTION,), ({"id": "logout-confirm"},), (client,))
 
 
+def _consent(self_registered: str) -> Example:
+    scopes = ["First of all", f"scope:{_RAW}"]
+    return Example(
+        {**_FORM, "client": _CLIENT, "username": _PERSON, "scopes": scopes, "self_registered": self_registered},
+        inputs=(_INTERACTION,),
+        buttons=(
+            {"id": "consent-allow", "name": "decision", "value": "allow"},
+            {"id": "consent-deny", "name": "decision", "value": "deny"},
+        ),
+        words=(_CLIENT, _PERSON, *scopes, self_registered),
+    )
+
+
+def _leaving(link: str) -> Example:
+    """By a link, or by a form: no button may send anything else, and the address has to be read (A13)."""
+    values = {
+        "text": f"Text {_RAW}",
+        "address": _STRANGER,
+        "link": link,
+        "action": _ACTION,
+        "parameters": {"state": _RAW},
+    }
+    words = (f"Text {_RAW}", _STRANGER)
+    if link:
+        return Example(values, words=words)
+    return Example(values, ({"type": "hidden", "name": "state", "value": _RAW},), ({"id": "leave"},), words)
+
+
 EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "login.html": (_login("", ""), _login(_PERSON, f"That was wrong {_RAW}.")),
-    "consent.html": (
-        Example(
-            {**_FORM, "client": _CLIENT, "username": _PERSON, "scopes": ["First of all", f"scope:{_RAW}"]},
-            inputs=(_INTERACTION,),
-            buttons=(
-                {"id": "consent-allow", "name": "decision", "value": "allow"},
-                {"id": "consent-deny", "name": "decision", "value": "deny"},
-            ),
-            words=(_CLIENT, _PERSON, "First of all", f"scope:{_RAW}"),
-        ),
-    ),
+    "consent.html": (_consent(""), _consent(_STRANGER)),
+    "leaving.html": (_leaving(link=f"{_ACTION}?error=x"), _leaving(link="")),
     "logout.html": (_logout(""), _logout(_CLIENT)),
     "signed_out.html": (Example(),),
     "error.html": (

@@ -21,6 +21,8 @@ class UserInfoEndpoint:
     async def userinfo(self, request: Request) -> Response:
         """Answers with the claims of the person whose token was sent, in the header or in the form."""
         access = await read_access_request(request, self._services.certificate_of(request))
-        claims = await self._services.userinfo.answer(access)
-        body = json.dumps(claims, separators=(",", ":"), ensure_ascii=False).encode()
+        answer = await self._services.userinfo.answer(access)
+        if answer.signed is not None:
+            return Response(answer.signed.encode(), 200, NO_STORE, "application/jwt")
+        body = json.dumps(answer.claims, separators=(",", ":"), ensure_ascii=False).encode()
         return Response(body, 200, NO_STORE, "application/json")

@@ -10,12 +10,12 @@ from identity.accounts.passwords import Passwords
 from identity.administration.api_keys import ApiKeys, NewApiKey
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
 from identity.feed.rules import Rule
 from identity.models import ApiKey, AuditEvent
+from identity.oauth.registration.new_client import NewClient
 from identity.tokens.api_key import read_key
 from identity.verifier.profile import RuleKind, rule_digest
 

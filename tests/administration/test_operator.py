@@ -11,13 +11,13 @@ from sqlmodel import select
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
 from identity.feed.rules import CHANGED, Rule
 from identity.models import AuditEvent, Client, Resource, User, UserRole
 from identity.oauth.client_authentication import hash_secret
+from identity.oauth.registration.new_client import NewClient
 from identity.store.registry import RememberingRegistry
 from identity.verifier.profile import RuleKind, rule_digest
 

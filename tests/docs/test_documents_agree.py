@@ -136,7 +136,7 @@ def test_every_error_of_the_protocol_is_explained():
 
 
 def every_error(kind: type[OAuthError]) -> set[type[OAuthError]]:
-    import identity.web.forms  # noqa: F401  # the statuses 413 and 415 are kinds of its own
+    import identity.web.bodies  # noqa: F401  # the statuses 413 and 415 are kinds of its own
 
     found = {each for each in kind.__subclasses__() if hasattr(each, "code")}
     return found | {deeper for each in found for deeper in every_error(each)}

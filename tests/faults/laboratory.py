@@ -19,10 +19,10 @@ from replicas import Replica, replicas
 
 from identity.accounts.passwords import Passwords
 from identity.administration.clients import Clients
-from identity.administration.new_client import NewClient
 from identity.administration.people import People
 from identity.administration.resources import ResourceServices
 from identity.administration.roles import Roles
+from identity.oauth.registration.new_client import NewClient
 from identity.settings import Settings, load_settings
 from identity.verifier import Credential, Verifier
 from identity.wiring import Stores

@@ -15,8 +15,8 @@ from issuer_in_process import ORDERS, SERVICE, Issuer, granted, refusal
 from sqlmodel import select, update
 
 from identity.administration.api_keys import NewApiKey
-from identity.administration.new_client import NewClient
 from identity.models import ApiKey, AuditEvent
+from identity.oauth.registration.new_client import NewClient
 from identity.oauth.requests import ClientCredentials, TokenRequest
 from identity.tokens.api_key import KeyCredential, new_key, read_key, write_key
 from identity.verifier.profile import API_KEY_CLIENT, API_KEY_GRANT, RuleKind, rule_digest

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import jwt
 import pytest
 import structlog
+from identity.administration.new_client import NewClient
 from sqlmodel import select
 
 from identity.administration.clients import Clients
-from identity.administration.new_client import NewClient
 from identity.installed_keys import key_place
 from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent, LogoutNotice

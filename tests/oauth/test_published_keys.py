@@ -10,8 +10,8 @@ import pytest
 from client_keys import KeyedClient
 
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
 from identity.oauth.published_keys import PublishedClientKeys
+from identity.oauth.registration.new_client import NewClient
 from identity.oauth.registry import RegisteredClient
 from identity.outbound.errors import AddressRefused, OutboundError
 

@@ -12,9 +12,9 @@ import pytest
 from issuer_in_process import ISSUER, ORDERS, Issuer, granted, refusal
 from sqlmodel import update
 
-from identity.administration.new_client import NewClient
 from identity.keyring.signers import base64url
 from identity.models import RevocationRule
+from identity.oauth.registration.new_client import NewClient
 from identity.verifier.profile import RuleKind, rule_digest
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]

@@ -10,9 +10,9 @@ import pytest
 from issuer_in_process import SERVICE, Issuer, granted, refusal
 from sqlmodel import col, select
 
-from identity.administration.new_client import NewClient
 from identity.models import AuditEvent
-from identity.web import forms
+from identity.oauth.registration.new_client import NewClient
+from identity.web import bodies
 
 
 async def refusals(issuer: Issuer) -> list[AuditEvent]:
@@ -60,8 +60,8 @@ async def test_revoking_one_token_again_and_again_makes_one_rule(issuer: Issuer)
 
 async def test_a_body_that_does_not_come_is_not_waited_for(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     """F21: 408 within ten seconds, however slowly it trickles."""
-    assert forms.BODY_SECONDS <= 10
-    monkeypatch.setattr(forms, "BODY_SECONDS", 0.2)
+    assert bodies.BODY_SECONDS <= 10
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.2)
 
     async def trickle() -> AsyncIterator[bytes]:
         for _ in range(400):

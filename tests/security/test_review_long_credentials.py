@@ -11,7 +11,7 @@ from issuer_in_process import Issuer, refusal
 from identity.accounts.names import MAX_CHARACTERS, username_key
 from identity.accounts.passwords import MAX_CHARACTERS as MAX_PASSWORD_CHARACTERS
 from identity.accounts.passwords import is_acceptable, normalised
-from identity.web.forms import MAX_BODY_BYTES
+from identity.web.bodies import MAX_BODY_BYTES
 
 COMBINING = "\u0300" * 5000 + "\u0316" * 5000
 """The worst that fits into a form: every mark of the second half must move in front of the first."""

@@ -10,7 +10,7 @@ from browser import CALLBACK, Flow, agreed, answer_of, hidden_fields, sign_in, s
 from httpx2 import Response
 from issuer_in_process import ISSUER, Issuer
 
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 HEADERS = {
     "cache-control": "no-store",

@@ -9,11 +9,11 @@ from typing import Any
 import jwt
 import pytest
 from browser import CALLBACK, Flow, answer_of, redeem, sign_in
+from identity.administration.new_client import NewClient
 from issuer_in_process import ISSUER, RESOURCE, Issuer, granted
 from relying_party import RelyingParty, claims_of, relying_party
 from sqlmodel import select
 
-from identity.administration.new_client import NewClient
 from identity.administration.revocation import OperatorRevocation
 from identity.models import AuditEvent, LogoutNotice
 from identity.oauth.grants.sessions import Sessions

@@ -14,7 +14,7 @@ from httpx2 import Response
 from issuer_in_process import Issuer, granted, refusal
 
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 from identity.settings import ConfigurationError, load_settings
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from issuer_in_process import ISSUER, Issuer, granted, refusal
 
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 INVALID = (401, "invalid_client")
 

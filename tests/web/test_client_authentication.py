@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 import pytest
 from issuer_in_process import ISSUER, NOTES, ORDERS, SERVICE, Issuer, granted, refusal
 
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 POST = {"client_id": SERVICE[0], "client_secret": SERVICE[1]}

@@ -10,8 +10,8 @@ from browser import CALLBACK, CLIENT, Flow, answer_of, redeem, sign_in
 from issuer_in_process import Issuer, granted, refusal
 
 from identity.administration.errors import AdministrationError
-from identity.administration.new_client import NewClient
 from identity.oauth.authorization.codes import MOST_WRONG_VERIFIERS
+from identity.oauth.registration.new_client import NewClient
 
 REFUSED = (400, "invalid_grant")
 OTHER = "x" * 43

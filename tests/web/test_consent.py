@@ -11,7 +11,7 @@ from httpx2 import Response
 from issuer_in_process import Issuer, granted, refusal
 
 from identity.administration.consents import Consents
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 
 async def ask(issuer: Issuer, flow: Flow | None = None, **changes: Any) -> Response:

@@ -66,6 +66,7 @@ async def test_the_metadata_says_only_what_is_true(issuer: Issuer) -> None:
         "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
+        "userinfo_signing_alg_values_supported": ["RS256"],
         "dpop_signing_alg_values_supported": ["ES256", "PS256", "RS256", "EdDSA", "Ed25519"],
         "claims_supported": sorted(_CLAIMS),
         "prompt_values_supported": ["none", "login", "consent", "select_account"],

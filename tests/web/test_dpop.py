@@ -18,7 +18,7 @@ from joserfc.jwk import ECKey
 from proofs import ALGORITHMS, EC, KEYS, hash_of, proof, thumbprint
 
 from identity.administration.api_keys import NewApiKey
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 from identity.oauth.registry import FAPI, AuthenticationMethod
 from identity.store.embedded import EmbeddedValkey
 from identity.verifier.profile import API_KEY_GRANT

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from issuer_in_process import ISSUER, NOTES, ORDERS, SERVICE, Issuer, granted, refusal
 
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 BILLS = "https://bills.example/api"

@@ -11,7 +11,7 @@ from client_keys import KeyedClient
 from httpx2 import Response
 from issuer_in_process import ISSUER, Issuer, granted, refusal
 
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 
 async def push(issuer: Issuer, flow: Flow, auth: tuple[str, str] | None = None, **changes: Any) -> Response:

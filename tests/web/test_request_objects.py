@@ -12,7 +12,7 @@ from client_keys import KeyedClient
 from httpx2 import Response
 from issuer_in_process import ISSUER, ORDERS, Issuer, granted, refusal
 
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 SIGNER = "signer"
 

@@ -10,7 +10,7 @@ from browser import CALLBACK, CLIENT, Flow, answer_of, consent_page, decide, red
 from issuer_in_process import Issuer, granted, refusal
 
 from identity.administration.consents import Consents
-from identity.administration.new_client import NewClient
+from identity.oauth.registration.new_client import NewClient
 
 ONE_FACTOR = "urn:identity:acr:1fa"
 REFUSED = (400, "invalid_grant")

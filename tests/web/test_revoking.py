@@ -11,9 +11,9 @@ import jwt
 import pytest
 from issuer_in_process import SERVICE, Issuer, granted, refusal
 
-from identity.administration.new_client import NewClient
 from identity.feed.rules import Rule
 from identity.keyring.signers import base64url
+from identity.oauth.registration.new_client import NewClient
 from identity.store.embedded import EmbeddedValkey
 from identity.verifier.profile import RuleKind, rule_digest
 

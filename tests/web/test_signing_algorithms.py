@@ -20,10 +20,10 @@ from joserfc.jwk import KeySet as JoserfcKeySet
 
 from identity.administration.api_keys import NewApiKey
 from identity.administration.key_compromise import KeyCompromise
-from identity.administration.new_client import NewClient
 from identity.keyring.folder import KeyFolder
 from identity.keyring.making import first_keyring
 from identity.keyring.states import KeyringError
+from identity.oauth.registration.new_client import NewClient
 from identity.verifier import Verifier
 from identity.verifier.profile import ALGORITHMS
 from identity.verifier.public_keys import read_jwks

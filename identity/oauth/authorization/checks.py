@@ -62,7 +62,8 @@ async def check(sent: AuthorizationParameters, registry: Registry) -> Authorizat
         raise UnanswerableRequestError(error) from None
     mode = _MODES.get(sent.get("response_mode") or ResponseMode.QUERY)
     state = None if "state" in sent.faulty else sent.get("state")
-    back = ReturnAddress(redirect_uri, mode if _may_have(mode, client) else _usual(client), state)
+    self_registered = client.client_id if client.is_dynamic else ""
+    back = ReturnAddress(redirect_uri, mode if _may_have(mode, client) else _usual(client), state, self_registered)
     try:
         _sent_once(sent)
         _allowed(mode, client)

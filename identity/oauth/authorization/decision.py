@@ -25,6 +25,7 @@ from identity.oauth.errors import (
 from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.registry import Person, Registry
 from identity.oauth.scopes import cut_by_roles
+from identity.oauth.subjects import Subjects
 from identity.tokens.refresh_token import Family, new_family
 
 
@@ -52,7 +53,15 @@ class AskToConsent:
     scopes: tuple[str, ...]
 
 
-Decision = SendBack | AskToLogIn | AskToConsent
+@dataclass(frozen=True, slots=True)
+class AskToLeave:
+    """The person has to say whether they want to go on to an address that nobody vouches for; `answer` is what goes along."""
+
+    answer: SendBack
+
+
+Refusal = SendBack | AskToLeave
+Decision = Refusal | AskToLogIn | AskToConsent
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ class Authorization:
     keys: LiveKeys
     hints: IdTokenHints
     codes: Codes
+    subjects: Subjects
     session_lifetime: int
     participants: Participants
 
@@ -84,9 +94,9 @@ class Authorization:
         try:
             request = await check(sent, self.registry)
             person = await self._person(session, picture)
-            if session is None or person is None or (not is_fresh and self._wants_login(request, session)):
+            if session is None or person is None or (not is_fresh and await self._wants_login(request, session)):
                 return _ask_to_log_in(request)
-            if not self._is_meant(request, session):
+            if not await self._is_meant(request, session):
                 raise RefusedRequestError(LoginRequired("Another person logged in than the hint names."), request.back)
             _require_assurance(request, session)
             scopes = _cut(request, person)
@@ -94,11 +104,20 @@ class Authorization:
                 return _ask_to_consent(request, person, scopes)
             return await self._code(request, session, scopes, revision)
         except RefusedRequestError as error:
-            return self.refusal(error.error, error.back)
+            return await self.refusal(error.error, error.back, session)
 
-    def refusal(self, error: OAuthError, back: ReturnAddress) -> SendBack:
-        """Returns the answer that tells the client of an error (RFC 6749 section 4.1.2.1)."""
-        return self._answer(back, {"error": error.code, "error_description": error.description})
+    async def refusal(self, error: OAuthError, back: ReturnAddress, session: LoginSession | None) -> Refusal:
+        """Returns the answer that tells the client of an error (RFC 6749 section 4.1.2.1).
+
+        A client that registered itself may be anybody's, and its address a copy of our login page: a link to us, with an error
+        in it or with prompt=none, must not lead there. So browsers go there by themselves for those only who once allowed that
+        client something; everybody else is asked (RFC 9700 section 4.11.2; A13).
+        """
+        answer = self._answer(back, {"error": error.code, "error_description": error.description})
+        if not back.self_registered:
+            return answer
+        person = await self._person(session, self.follower.require_fresh())
+        return answer if person and back.self_registered in person.consents else AskToLeave(answer)
 
     async def _person(self, session: LoginSession | None, picture: Picture) -> Person | None:
         """Returns who is logged in, unless that is over: nobody has to find sessions to end them."""
@@ -133,16 +152,17 @@ class Authorization:
         grant = CodeGrant(family, request.named_redirect_uri, request.challenge, request.nonce, request.dpop_jkt)
         return self._answer(request.back, {"code": await self.codes.issue(grant)})
 
-    def _wants_login(self, request: AuthorizationRequest, session: LoginSession) -> bool:
-        if request.prompts & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT} or not self._is_meant(request, session):
+    async def _wants_login(self, request: AuthorizationRequest, session: LoginSession) -> bool:
+        if request.prompts & {Prompt.LOGIN, Prompt.SELECT_ACCOUNT} or not await self._is_meant(request, session):
             return True
         return request.max_age is not None and time.time() - session.auth_time > request.max_age
 
-    def _is_meant(self, request: AuthorizationRequest, session: LoginSession) -> bool:
-        if request.claims.subject not in ("", session.subject):
+    async def _is_meant(self, request: AuthorizationRequest, session: LoginSession) -> bool:
+        name = self.subjects.of(request.client, session.subject)
+        if request.claims.subject not in ("", name):
             return False
         hint = self.hints.read(request.id_token_hint) if request.id_token_hint else None
-        return not request.id_token_hint or (hint is not None and hint.subject == session.subject)
+        return not request.id_token_hint or (hint is not None and await self.hints.names(hint, session.subject))
 
     def _answer(self, back: ReturnAddress, parameters: dict[str, str]) -> SendBack:
         state = {} if back.state is None else {"state": back.state}
@@ -164,8 +184,11 @@ def _require_assurance(request: AuthorizationRequest, session: LoginSession) -> 
 
 
 def _needs_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> bool:
-    wanted = request.claims.scopes.union(scopes)
-    return Prompt.CONSENT in request.prompts or not wanted <= person.allows(request.client)
+    client, wanted = request.client, request.claims.scopes.union(scopes)
+    is_stranger = (
+        client.is_dynamic and client.client_id not in person.consents
+    )  # Asked about no scope at all, too (A13).
+    return is_stranger or Prompt.CONSENT in request.prompts or not wanted <= person.allows(client)
 
 
 def _ask_to_consent(request: AuthorizationRequest, person: Person, scopes: tuple[str, ...]) -> AskToConsent:

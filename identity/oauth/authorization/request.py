@@ -50,11 +50,13 @@ class Prompt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReturnAddress:
-    """Where the browser goes with the answer: a redirect URI that is the client's, the mode, and the state to repeat."""
+    """Where the browser goes with the answer: a redirect URI that is the client's, the mode, and the state to repeat.
+    `self_registered` is the client whose address it is, if nobody but itself ever said so."""
 
     redirect_uri: str
     mode: ResponseMode = ResponseMode.QUERY
     state: str | None = None
+    self_registered: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from identity.oauth.metadata import TOKEN_PATH
 from identity.oauth.proofs import Proofs
 from identity.oauth.registry import RegisteredApiKey, RegisteredClient
 from identity.oauth.requests import TokenRequest
+from identity.oauth.subjects import Subjects
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.tokens.id_token import IdTokenGrant, IdTokenMint
 from identity.tokens.issued import IssueCounts
@@ -142,6 +143,7 @@ class TokenPipeline:
         keys: LiveKeys,
         mint: AccessTokenMint,
         id_mint: IdTokenMint,
+        subjects: Subjects,
         audit: Audit,
         issued: IssueCounts,
         proofs: Proofs,
@@ -153,6 +155,7 @@ class TokenPipeline:
         self._keys = keys
         self._mint = mint
         self._id_mint = id_mint
+        self._subjects = subjects
         self._audit = audit
         self._issued = issued
         self._proofs = proofs
@@ -184,7 +187,7 @@ class TokenPipeline:
 
     def _respond(self, asked: Asked, authorization: Authorization, now: int) -> TokenResponse:
         signer = authorization.signer or self._keys.now.signer_for(authorization.grant.algorithm)
-        grant, confirmation, identity = authorization.grant, asked.confirmation, authorization.identity
+        grant, confirmation, identity = authorization.grant, asked.confirmation, self._identity(asked, authorization)
         if confirmation is not None:  # Here, so that no grant can forget it.
             grant = replace(grant, confirmation=confirmation)
         token = self._mint.mint(signer, grant, now)
@@ -198,6 +201,11 @@ class TokenPipeline:
             confirmation.scheme if confirmation else BEARER_SCHEME,
             self._proofs.fresh_nonce() if asked.proof else None,
         )
+
+    def _identity(self, asked: Asked, authorization: Authorization) -> IdTokenGrant | None:
+        """Returns what the client is told of who logged in, under the name that the person has for it (A63)."""
+        told = authorization.identity
+        return replace(told, subject=self._subjects.of(asked.client, told.subject)) if told else None
 
     async def _authenticate(self, request: TokenRequest, picture: Picture, revision: int) -> Asked:
         if request.grant_type == API_KEY_GRANT:

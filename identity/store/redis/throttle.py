@@ -51,14 +51,29 @@ class RedisThrottle:
         return int(wait), int(is_first)
 
 
+class RedisRegistrationThrottle:
+    """Implements `oauth.registration.endpoint.RegistrationThrottle`: `per_address` registrations in a quarter of an hour."""
+
+    def __init__(self, connection: RedisConnection, per_address: int) -> None:
+        self._connection = connection
+        self._per_address = per_address
+        self._script = Script("throttle.lua")
+
+    async def admit(self, address: str) -> int:
+        """Counts one registration; returns 0, or the seconds until this address may try again."""
+        keys = _address_keys(address, "register-from")
+        wait, _ = await self._connection.run(self._script, keys, self._per_address, _WINDOW, "admit", 0)
+        return int(wait)
+
+
 def _account_keys(account: str, address: str) -> list[str]:
     tag = f"login:{{{_digest(account)}}}"
     place = _digest(_place(address))
     return [tag, f"{tag}:{place}", f"{tag}:{place}:known", f"{tag}:told"]
 
 
-def _address_keys(address: str) -> list[str]:
-    tag = f"login-from:{{{_digest(_place(address))}}}"
+def _address_keys(address: str, what: str = "login-from") -> list[str]:
+    tag = f"{what}:{{{_digest(_place(address))}}}"
     return [tag, tag, f"{tag}:known", f"{tag}:told"]
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped
 from sqlmodel import SQLModel, col, select
 
-from identity.models import ApiKey, Client, Consent, Resource, Role, User, UserRole
+from identity.models import ApiKey, Client, Consent, InitialAccessToken, Resource, Role, User, UserRole
 from identity.verifier.profile import RuleKind
 
 _OPERATORS = 7_203_114_586
@@ -109,6 +109,37 @@ class Registrations:
         """Returns all clients, by id."""
         return (await self._session.scalars(select(Client).order_by(col(Client.client_id)))).all()
 
+    async def pairwise_client(self) -> str | None:
+        """Returns the id of some client that knows people by pairwise names."""
+        query = select(Client.client_id).where(Client.subject_type == "pairwise").limit(1)
+        return (await self._session.scalars(query)).first()
+
+    async def live_invitation(self, token_hash: str) -> InitialAccessToken | None:
+        """Returns the initial access token with this hash, unless it is used up or expired."""
+        query = select(InitialAccessToken).where(InitialAccessToken.token_hash == token_hash, *_is_live())
+        return (await self._session.scalars(query)).first()
+
+    async def take_invitation(self, token_hash: str) -> str | None:
+        """Takes one use of an initial access token, in one statement: of several who take the last one, one gets its name,
+        and the others None."""
+        query = (
+            update(InitialAccessToken)
+            .where(col(InitialAccessToken.token_hash) == token_hash, *_is_live())
+            .values(uses_left=InitialAccessToken.uses_left - 1)
+            .returning(col(InitialAccessToken.name))
+            .execution_options(synchronize_session=False)
+        )
+        return (await self._session.scalars(query)).first()
+
+    async def invitations(self) -> Sequence[InitialAccessToken]:
+        """Returns all initial access tokens, the oldest first."""
+        order = (col(InitialAccessToken.created_at), col(InitialAccessToken.name))
+        return (await self._session.scalars(select(InitialAccessToken).order_by(*order))).all()
+
+    async def invitation(self, name: str) -> InitialAccessToken | None:
+        """Returns the initial access token with this name."""
+        return (await self._session.scalars(select(InitialAccessToken).where(InitialAccessToken.name == name))).first()
+
     async def resource(self, name: str) -> Resource | None:
         """Returns the resource with this name."""
         return await self._session.get(Resource, name)
@@ -146,3 +177,7 @@ class Registrations:
         clients = (await self._session.scalars(select(Client.client_id).where(col(Client.is_demo)))).all()
         resources = (await self._session.scalars(select(Resource.name).where(col(Resource.is_demo)))).all()
         return [*users, *clients, *resources]
+
+
+def _is_live() -> tuple[Any, Any]:
+    return col(InitialAccessToken.uses_left) > 0, col(InitialAccessToken.expires_at) > datetime.now(UTC)
