@@ -54,6 +54,8 @@ def described(server: BackgroundIssuer) -> Any:
     return schemathesis.openapi.from_dict(server.issuer.app.openapi())
 
 
+# Schemathesis draws from `random` now and then, which Hypothesis asks libraries not to do.
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 @both_lengths
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_every_answer_is_as_the_openapi_document_describes_it(
