@@ -83,6 +83,7 @@ def _with_session(sites: dict[str, Site], rounds: int, seconds: float) -> list[R
     """What a person who is logged in waits for; and what very many clients change. Each flow is of any client, and every
     client was met once before, as by a server that has run for a while."""
     first = {name: _meet_all(each) for name, each in _those(sites, "many", "peer of many")}
+    _warm_up(sites)
     among = _those(sites, "ours", "many", "peer", "peer of many")
     found = interleave(rounds, {name: partial(each.flow, seconds) for name, each in among})
     rows = _against("code flow with a session, 50 at once", found["ours"], found.get("peer"))
@@ -94,7 +95,7 @@ def _with_session(sites: dict[str, Site], rounds: int, seconds: float) -> list[R
 
 
 def _warm_up(sites: dict[str, Site]) -> None:
-    """Lets Node compile this path before it is measured: where it is cold, a flow costs it three times as much."""
+    """Lets Node compile this path before it is measured: after a minute without it, a flow costs it twice as much."""
     for _, each in _those(sites, "peer", "peer of many"):
         if not each.sessions:
             each.sign_in(2, "quick")
