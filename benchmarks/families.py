@@ -14,7 +14,7 @@ from benchmarks.rounds import Ratio
 from benchmarks.table import Row, Target, plain_bytes, times
 from identity.store.redis.keys import family_key
 from identity.tokens.refresh_token import Family, Generation, Step, new_family, write_token
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 _FEW = 1000
 _BATCH = 2_000

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from identity.oauth.registration.new_client import NewClient
-
 from benchmarks.flow_load import CALLBACK
 from benchmarks.identity_server import IdentityServer
 from benchmarks.light_hashing import LIGHT
@@ -14,8 +12,9 @@ from benchmarks.peer import Peer
 from benchmarks.processes import Load, Server, finish_load, start_load
 from identity.feed.rules import Rule
 from identity.models import User, UserRole
+from identity.oauth.registration.new_client import NewClient
 from identity.verifier.profile import RuleKind
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 OPENID, PLAIN = "openid orders:read", "orders:read"
 

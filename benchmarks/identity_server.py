@@ -18,7 +18,7 @@ from identity.keyring.live import load_keys
 from identity.settings import load_settings
 from identity.store.embedded import EmbeddedValkey
 from identity.tokens.refresh_token import Family, Generation, new_family, write_token
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 T = TypeVar("T")
 

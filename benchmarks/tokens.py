@@ -9,7 +9,7 @@ from identity.feed.rules import Head
 from identity.keyring.signers import Signer
 from identity.tokens.access_token import AccessTokenGrant, AccessTokenMint
 from identity.tokens.refresh_token import Family
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 
 def access_tokens(identity: IdentityServer, count: int) -> list[str]:

@@ -30,7 +30,8 @@ from identity.web.openapi import describe
 from identity.web.routes import client_paths, endpoints, public_paths
 from identity.web.standstill import watch_for_standstills
 from identity.web.stopping import on_stop_signal
-from identity.wiring import Parts, Stores, logout_delivery, services_of, signing_keys
+from identity.wiring.parts import Parts, Stores, signing_keys
+from identity.wiring.services import logout_delivery, services_of
 
 _STOP_SECONDS = 5.0
 """How long a stopping server waits for the last step of what runs beside the endpoints."""

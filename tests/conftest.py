@@ -24,7 +24,7 @@ from identity.keyring.folder import KeyFolder
 from identity.keyring.making import first_keyring
 from identity.settings import Settings
 from identity.store.sql.migration import migrate
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 REAL_PROCESSES = {"end_to_end", "foreign", "store", "faults"}
 

@@ -29,7 +29,7 @@ from identity.keyring.live import LiveKeys
 from identity.keyring.signers import Signer
 from identity.settings import Settings
 from identity.verifier.profile import API_KEY_GRANT
-from identity.wiring import Stores, signing_keys
+from identity.wiring.parts import Stores, signing_keys
 
 ISSUER = "http://127.0.0.1:8000"
 ORDERS = "http://127.0.0.1:8001"

@@ -37,7 +37,7 @@ from identity.store.embedded import (
 )
 from identity.store.sql.migration import migrate
 from identity.web.branding import Branding
-from identity.wiring import Stores, signing_keys
+from identity.wiring.parts import Stores, signing_keys
 
 _LOCK_SECONDS = 5.0
 """A command that runs on the same data folder holds it for a moment only."""

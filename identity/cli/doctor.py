@@ -19,7 +19,7 @@ from identity.store.redis.condition import RedisCondition
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.condition import SqlCondition
-from identity.wiring import Stores, clocks_of
+from identity.wiring.parts import Stores, clocks_of
 
 
 def doctor(

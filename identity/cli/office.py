@@ -39,7 +39,7 @@ from identity.store.embedded import EmbeddedStoreError, embedded_valkey
 from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.verifiers import RedisVerifiers
 from identity.store.sql.dump import DumpError
-from identity.wiring import Stores, signing_keys
+from identity.wiring.parts import Stores, signing_keys
 
 T = TypeVar("T")
 

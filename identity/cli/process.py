@@ -24,7 +24,7 @@ from identity.installed_keys import load_installed_keys, require_newest
 from identity.keyring.live import LoadedKeys
 from identity.settings import ConfigurationError, Settings, load_settings
 from identity.web.branding import Branding
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

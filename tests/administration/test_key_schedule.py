@@ -13,7 +13,7 @@ from identity.administration.key_schedule import RotationSchedule
 from identity.administration.keys import SigningKeys
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
-from identity.wiring import signing_keys
+from identity.wiring.parts import signing_keys
 
 DAY = 86_400.0
 

@@ -13,7 +13,7 @@ import pytest
 
 from identity.models import Consent
 from identity.settings import load_settings
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 Run = Callable[..., str]
 PAGE = (Path(__file__).parents[2] / "docs/sign-in.md").read_text()

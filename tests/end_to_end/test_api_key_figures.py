@@ -21,7 +21,7 @@ from identity.administration.api_keys import ApiKeyEntry, ApiKeys, NewApiKey
 from identity.settings import load_settings
 from identity.verifier import ANONYMOUS, ApiKeyExchange, Verifier
 from identity.verifier.asgi import BearerMiddleware
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 ORDERS = "https://orders.example"
 BOUND_SECONDS = 2.0

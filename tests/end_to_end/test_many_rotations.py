@@ -24,7 +24,7 @@ from identity.keyring.publication import TooEarlyError
 from identity.settings import load_settings
 from identity.store.redis.publications import RedisPublications
 from identity.store.redis.verifiers import RedisVerifiers
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 ORDERS = "https://orders.example"
 PROCESSES = 2

@@ -25,7 +25,7 @@ from identity.administration.roles import Roles
 from identity.oauth.registration.new_client import NewClient
 from identity.settings import Settings, load_settings
 from identity.verifier import Credential, Verifier
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 PASSWORD = "correct horse battery staple"
 ORDERS = "https://orders.example"

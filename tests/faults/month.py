@@ -37,7 +37,7 @@ from identity.store.sql.history import History
 from identity.store.sql.migration import migrate
 from identity.tokens.refresh_token import Family, Generation
 from identity.verifier.profile import RuleKind
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 LOGINS = 12
 ENDED = 4

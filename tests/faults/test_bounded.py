@@ -26,7 +26,7 @@ from identity.oauth.grants.sessions import Sessions
 from identity.settings import load_settings
 from identity.store.embedded import find_server_binary
 from identity.tokens.refresh_token import Family, Generation, Step
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), Path("libfaketime.so.1"))
 CAPPED = {"{feed}:head", "{feed}:issuer", "{feed}:rules", "{servers}", "{verifiers}", "{verifiers}:said"}

@@ -20,7 +20,7 @@ from wire import Wire
 
 from identity.administration.key_move import move_keyring
 from identity.installed_keys import key_folder, sql_keys
-from identity.wiring import signing_keys
+from identity.wiring.parts import signing_keys
 
 MOST_ROTATIONS = 10
 """A replaced key stays published for longer than the experiment runs, and no more than 16 are."""

@@ -27,7 +27,7 @@ from identity.oauth.authorization.request import AuthorizationParameters
 from identity.store.redis.codes import RedisCodes
 from identity.store.redis.interactions import RedisInteractions
 from identity.tokens.refresh_token import Family
-from identity.wiring import Stores, signing_keys
+from identity.wiring.parts import Stores, signing_keys
 
 AT_ONCE = 50
 ROTATIONS = 3

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from background_issuer import BackgroundIssuer
-from identity.administration.new_client import NewClient
+
+from identity.oauth.registration.new_client import NewClient
 
 SCOPES = ["openid", "profile", "email", "offline_access", "orders:read", "orders:write"]
 GRANTS = ["authorization_code", "refresh_token"]

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import jwt
 import pytest
 import structlog
-from identity.administration.new_client import NewClient
 from sqlmodel import select
 
 from identity.administration.clients import Clients
@@ -20,11 +19,13 @@ from identity.installed_keys import key_place
 from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent, LogoutNotice
 from identity.oauth.logout_delivery import MOST_TRIES, LogoutDelivery
+from identity.oauth.registration.new_client import NewClient
 from identity.outbound.errors import AddressRefused, NotReached
 from identity.settings import Settings
 from identity.store.sql.logout_notices import SqlLogoutNotices
 from identity.tokens.logout_token import LogoutTokenMint
-from identity.wiring import Parts, Stores, logout_delivery
+from identity.wiring.parts import Parts, Stores
+from identity.wiring.services import logout_delivery
 
 BEGAN = int(time.time())
 IDS = map(str, itertools.count())

@@ -16,7 +16,7 @@ from identity.administration.key_move import move_keyring
 from identity.installed_keys import key_folder, key_place, load_installed_keys, require_newest, sql_keys
 from identity.settings import ConfigurationError, Settings
 from identity.store.redis.publications import RedisPublications
-from identity.wiring import Stores, signing_keys
+from identity.wiring.parts import Stores, signing_keys
 
 SettingsOf = Callable[..., Settings]
 IN_DATABASE = {"keys_in": "database", "master_key": secrets.token_hex(32)}

@@ -9,7 +9,6 @@ from typing import Any
 import jwt
 import pytest
 from browser import CALLBACK, Flow, answer_of, redeem, sign_in
-from identity.administration.new_client import NewClient
 from issuer_in_process import ISSUER, RESOURCE, Issuer, granted
 from relying_party import RelyingParty, claims_of, relying_party
 from sqlmodel import select
@@ -18,6 +17,7 @@ from identity.administration.revocation import OperatorRevocation
 from identity.models import AuditEvent, LogoutNotice
 from identity.oauth.grants.sessions import Sessions
 from identity.oauth.presented_token import TokenReader
+from identity.oauth.registration.new_client import NewClient
 
 
 async def register(issuer: Issuer, client_id: str, party: RelyingParty | None, **changes: Any) -> None:

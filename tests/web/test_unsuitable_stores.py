@@ -17,7 +17,7 @@ from issuer_in_process import SERVICE, Issuer, dev_settings, granted, running
 from identity.installed_keys import load_installed_keys
 from identity.settings import ConfigurationError, Settings
 from identity.store.embedded import EmbeddedValkey
-from identity.wiring import Stores
+from identity.wiring.parts import Stores
 
 StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 

@@ -1,18 +1,9 @@
-"""What is made of what: the parts of one server process, put together."""
+"""What the endpoints use, made of the parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from identity.accounts.login import Login
-from identity.accounts.passwords import Passwords
-from identity.administration.keys import SigningKeys
-from identity.feed.clocks import Clocks, StoreClock
-from identity.feed.follower import Follower
-from identity.feed.ledger import Ledger
-from identity.installed_keys import high_water, key_place, key_rules, pairwise_key
-from identity.keyring.live import LiveKeys
 from identity.oauth.api_key_authentication import ApiKeyAuthentication
 from identity.oauth.authorization.codes import Codes
 from identity.oauth.authorization.consents import ConsentRecords
@@ -29,7 +20,6 @@ from identity.oauth.grants.client_credentials import ClientCredentialsGrant
 from identity.oauth.grants.password import PasswordGrant
 from identity.oauth.grants.pipeline import Grant, TokenPipeline
 from identity.oauth.grants.refresh_token import RefreshTokenGrant
-from identity.oauth.grants.sessions import Sessions
 from identity.oauth.id_token_hints import IdTokenHints
 from identity.oauth.introspection import Introspection
 from identity.oauth.live_tokens import LiveTokens
@@ -37,44 +27,21 @@ from identity.oauth.logout import Logout
 from identity.oauth.logout_delivery import LogoutDelivery
 from identity.oauth.logout_everywhere import LogoutEverywhere
 from identity.oauth.metadata import TOKEN_PATH
-from identity.oauth.password_authentication import PasswordAuthentication
 from identity.oauth.person_tokens import PersonTokens
 from identity.oauth.presented_token import TokenReader
 from identity.oauth.proofs import Proofs, ReplicaNonceKey
 from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.registration.endpoint import Registration
 from identity.oauth.revocation import Revocation
-from identity.oauth.subjects import Subjects
 from identity.oauth.userinfo import UserInfo
-from identity.outbound.client import Outbound
-from identity.outbound.reach import Reach, read_networks
 from identity.settings import Settings
-from identity.store.noting import Notes
-from identity.store.redis.clock import RedisClock
 from identity.store.redis.codes import RedisCodes
-from identity.store.redis.connection import (
-    RedisConnection,
-    connect,
-)
-from identity.store.redis.families import RedisFamilies
-from identity.store.redis.feed import RedisStream
 from identity.store.redis.interactions import RedisInteractions
-from identity.store.redis.issued import RedisIssueCounts
 from identity.store.redis.login_sessions import RedisLoginSessions
-from identity.store.redis.participants import RedisParticipants
-from identity.store.redis.publications import RedisPublications
 from identity.store.redis.pushed import RedisPushedRequests
 from identity.store.redis.replays import RedisReplays
-from identity.store.redis.throttle import RedisRegistrationThrottle, RedisThrottle
+from identity.store.redis.throttle import RedisRegistrationThrottle
 from identity.store.redis.verifiers import RedisVerifiers
-from identity.store.registry import RememberingRegistry
-from identity.store.sql.accounts import SqlAccounts
-from identity.store.sql.api_key_uses import ApiKeyUses
-from identity.store.sql.audit import AuditTrail
-from identity.store.sql.change import SqlChange, changes
-from identity.store.sql.clock import SqlClock
-from identity.store.sql.engine import Database
-from identity.store.sql.journal import SqlJournal
 from identity.store.sql.logout_notices import SqlLogoutNotices
 from identity.tokens.access_token import AccessTokenMint
 from identity.tokens.id_token import IdTokenMint
@@ -84,7 +51,7 @@ from identity.verifier.nonces import Nonces
 from identity.web.addresses import ClientAddress
 from identity.web.branding import Branding
 from identity.web.services import Browsers, Services
-from identity.web.stopping import Stop
+from identity.wiring.parts import Parts
 
 _INTERACTION_SECONDS = 1800.0
 """How long a person may take to log in."""
@@ -94,88 +61,6 @@ _PUSHED_SECONDS = 60
 
 _REGISTRATIONS = 20
 """Clients that whoever was not invited may register from one address in a quarter of an hour."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stores:
-    """The two stores, and what is built directly on them; the command line uses them without a web server."""
-
-    database: Database
-    redis: RedisConnection
-    journal: SqlJournal
-    families: RedisFamilies
-    ledger: Ledger[SqlChange]
-    stream: RedisStream
-    participants: RedisParticipants
-
-    @classmethod
-    def of(cls, settings: Settings) -> Stores:
-        """Prepares the stores; nothing is opened yet."""
-        database = Database(settings.database_url.get_secret_value(), settings.database_connections)
-        redis = connect(settings.redis_url.get_secret_value())
-        families = RedisFamilies(redis, settings.refresh_idle_lifetime, settings.refresh_retry_window)
-        journal, stream = SqlJournal(database), RedisStream(redis)
-        participants = RedisParticipants(redis)
-        begin = changes(database, settings.token_horizon, settings.refresh_absolute_lifetime, participants)
-        return cls(database, redis, journal, families, Ledger(begin, journal, stream), stream, participants)
-
-    async def close(self) -> None:
-        """Closes every connection."""
-        await self.redis.close()
-        await self.database.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What there is once in a server process, and most others stand on; some of it must be started and stopped."""
-
-    settings: Settings
-    stores: Stores
-    keys: LiveKeys
-    registry: RememberingRegistry
-    follower: Follower
-    passwords: Passwords
-    people: PasswordAuthentication
-    sessions: Sessions
-    audit: AuditTrail
-    uses: ApiKeyUses
-    clocks: Clocks
-    issued: RedisIssueCounts
-    subjects: Subjects
-    outbound: Outbound
-    stop: Stop
-
-    @classmethod
-    def of(cls, settings: Settings, stores: Stores, keys: LiveKeys) -> Parts:
-        """Makes them; nothing is started yet."""
-        registry = RememberingRegistry(stores.database, settings.issuer)
-        follower = Follower(stores.journal, stores.stream, stores.ledger, registry, high_water(settings))
-        keys.on_change = follower.wake
-        passwords = Passwords(settings.password_threads, settings.password_queue)
-        throttle = RedisThrottle(stores.redis, settings.login_attempts, settings.login_attempts_per_address)
-        login = Login(SqlAccounts(stores.database), passwords, throttle)
-        return cls(
-            settings=settings,
-            stores=stores,
-            keys=keys,
-            registry=registry,
-            follower=follower,
-            passwords=passwords,
-            people=PasswordAuthentication(login, registry),
-            sessions=Sessions(stores.ledger, stores.families),
-            audit=AuditTrail(stores.database),
-            uses=ApiKeyUses(stores.database),
-            clocks=Clocks(clocks_of(stores)),
-            issued=RedisIssueCounts(stores.redis),
-            subjects=Subjects(pairwise_key(settings)),
-            outbound=Outbound(Reach(read_networks(settings.outbound_allow), loopback=settings.mode == "dev")),
-            stop=Stop(settings.stop_delay),
-        )
-
-    @property
-    def notes(self) -> tuple[Notes, ...]:
-        """What is written down a moment later, and when the server stops."""
-        return self.audit, self.uses, self.issued
 
 
 def services_of(parts: Parts) -> Services:
@@ -295,14 +180,3 @@ def logout_delivery(parts: Parts) -> LogoutDelivery:
     """Returns what tells clients of logins that ended."""
     notices, mint = SqlLogoutNotices(parts.stores.database), LogoutTokenMint(parts.settings.issuer)
     return LogoutDelivery(notices, parts.registry, parts.keys, mint, parts.outbound, parts.audit)
-
-
-def signing_keys(settings: Settings, stores: Stores) -> SigningKeys:
-    """Returns what operators, and the schedule, do with keys."""
-    publications, verifiers = RedisPublications(stores.redis), RedisVerifiers(stores.redis)
-    return SigningKeys(key_place(settings, stores.database), key_rules(settings), publications, verifiers)
-
-
-def clocks_of(stores: Stores) -> dict[str, StoreClock]:
-    """Returns the clocks that this machine's must agree with."""
-    return {"the database": SqlClock(stores.database), "Redis": RedisClock(stores.redis)}

@@ -1,0 +1,1 @@
+"""What the server is made of: the one place, with `app.py`, that knows every part."""
