@@ -60,9 +60,11 @@ async def relying_party(*statuses: int, **serving: Any) -> AsyncIterator[Relying
         yield party
 
 
-def claims_of(token: str, jwks: dict[str, Any], issuer: str, client_id: str) -> dict[str, Any]:
+def claims_of(
+    token: str, jwks: dict[str, Any], issuer: str, client_id: str, algorithm: str = "RS256"
+) -> dict[str, Any]:
     """What a logout token says, after every check of OpenID Connect Back-Channel Logout 1.0 section 2.6."""
-    decoded = jwt.decode(token, KeySet.import_key_set(jwks), algorithms=["RS256"])
+    decoded = jwt.decode(token, KeySet.import_key_set(jwks), algorithms=[algorithm])
     assert decoded.header["typ"] == "logout+jwt"
     claims, now = decoded.claims, time.time()
     assert (claims["iss"], claims["aud"]) == (issuer, client_id)

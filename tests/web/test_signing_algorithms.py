@@ -13,10 +13,12 @@ from typing import Any
 
 import jwt
 import pytest
+import test_backchannel_logout as backchannel
 from browser import CALLBACK, Flow, answer_of, redeem, sign_in
 from issuer_in_process import ISSUER, Issuer, granted, refusal
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet as JoserfcKeySet
+from relying_party import claims_of, relying_party
 
 from identity.administration.api_keys import NewApiKey
 from identity.administration.key_compromise import KeyCompromise
@@ -254,3 +256,15 @@ async def test_k06_a_stolen_host_costs_every_key_of_every_algorithm(four: Issuer
     assert len(done.keyring.published) == 8
     await until_version(four, done.keyring.version)
     assert not set(done.kids) & set(await published(four))
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")
+@pytest.mark.parametrize("alg", OTHERS)
+async def test_a58_a_logout_token_is_signed_like_the_id_tokens_of_its_client(four: Issuer, alg: str) -> None:
+    async with relying_party() as shop:
+        await backchannel.register(four, "shop", shop, id_token_signing_alg=alg)
+        await backchannel.log_out(four, await backchannel.tokens_of(four, "shop"))
+        (token,) = await shop.hears()
+        jwks = (await four.http.get("/.well-known/jwks.json")).json()
+        assert claims_of(token, jwks, ISSUER, "shop", alg)["sid"]
+        await backchannel.settled(four)
