@@ -43,6 +43,7 @@ OPERATIONS = [
     ("/introspect", "POST"),
     ("/userinfo", "GET"),
     ("/userinfo", "POST"),
+    ("/logout/everywhere", "POST"),
     ("/.well-known/jwks.json", "GET"),
     ("/.well-known/oauth-authorization-server", "GET"),
     ("/.well-known/openid-configuration", "GET"),
