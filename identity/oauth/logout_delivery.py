@@ -18,9 +18,11 @@ from identity.feed.follower import Follower
 from identity.feed.stores import StoreUnavailableError
 from identity.keyring.live import LiveKeys, NoSignerError
 from identity.models import LogoutNotice
+from identity.oauth.errors import TemporarilyUnavailable
 from identity.oauth.grants.pipeline import Audit
 from identity.oauth.logout_notices import LogoutNotices
 from identity.oauth.registry import RegisteredClient, Registry
+from identity.oauth.subjects import Subjects
 from identity.outbound.client import Outbound
 from identity.outbound.errors import OutboundError
 from identity.tokens.logout_token import LogoutTokenMint
@@ -53,6 +55,7 @@ class LogoutDelivery:
         notices: LogoutNotices,
         registry: Registry,
         keys: LiveKeys,
+        subjects: Subjects,
         mint: LogoutTokenMint,
         outbound: Outbound,
         audit: Audit,
@@ -62,6 +65,7 @@ class LogoutDelivery:
         self._notices = notices
         self._registry = registry
         self._keys = keys
+        self._subjects = subjects
         self._mint = mint
         self._outbound = outbound
         self._audit = audit
@@ -115,7 +119,7 @@ class LogoutDelivery:
             return True
         try:
             status = await self._post(notice, client)
-        except (OutboundError, NoSignerError) as error:
+        except (OutboundError, NoSignerError, TemporarilyUnavailable) as error:
             due_at = await self._later(notice, str(error))
             await self._notices.postpone_due(notice.client_id, self._now, due_at)
             return False
@@ -125,7 +129,8 @@ class LogoutDelivery:
     async def _post(self, notice: LogoutNotice, client: RegisteredClient) -> int:
         """A new token each time, because it lives two minutes, and an hour may have passed."""
         signer = self._keys.now.signer_for(client.id_token_signing_alg)
-        token = self._mint.mint(signer, notice.id, notice.client_id, notice.subject, notice.session_id, self._now)
+        subject = self._subjects.of(client, notice.subject)
+        token = self._mint.mint(signer, notice.id, notice.client_id, subject, notice.session_id, self._now)
         return await self._outbound.post_form(client.backchannel_logout_uri, {"logout_token": token}, ANSWER_SECONDS)
 
     async def _take(self, notice: LogoutNotice, status: int) -> None:

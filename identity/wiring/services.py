@@ -179,4 +179,4 @@ def _browsers(
 def logout_delivery(parts: Parts) -> LogoutDelivery:
     """Returns what tells clients of logins that ended."""
     notices, mint = SqlLogoutNotices(parts.stores.database), LogoutTokenMint(parts.settings.issuer)
-    return LogoutDelivery(notices, parts.registry, parts.keys, mint, parts.outbound, parts.audit)
+    return LogoutDelivery(notices, parts.registry, parts.keys, parts.subjects, mint, parts.outbound, parts.audit)

@@ -73,8 +73,15 @@ class Bureau:
         parts, notices = self.parts, SqlLogoutNotices(self.parts.stores.database)
         mint = LogoutTokenMint(parts.settings.issuer)
         return LogoutDelivery(
-            notices, parts.registry, parts.keys, mint, self.clientele, parts.audit, clock=lambda: self.now  # type: ignore[arg-type]
-        )  # fmt: skip
+            notices,
+            parts.registry,
+            parts.keys,
+            parts.subjects,
+            mint,
+            self.clientele,  # type: ignore[arg-type]
+            parts.audit,
+            clock=lambda: self.now,
+        )
 
     async def look(self, *deliveries: LogoutDelivery) -> None:
         """Every server looks once, and whoever is told now has answered."""

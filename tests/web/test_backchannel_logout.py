@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -93,6 +94,16 @@ async def test_a58_p09_a_client_hears_of_a_logout_by_a_token_it_can_verify(issue
         assert set(heard) == {"iss", "sub", "aud", "iat", "exp", "jti", "events", "sid"}
         await settled(issuer)
         assert len(shop.tokens) == 1
+
+
+async def test_a63_a_pairwise_client_hears_of_a_person_by_the_name_it_knows(start_issuer: Any) -> None:
+    """A58: the public name would tell it who that is at other clients."""
+    async with start_issuer(pairwise_key=secrets.token_hex(32)) as issuer, relying_party() as shop:
+        await register(issuer, "shop", shop, subject_type="pairwise")
+        tokens = await tokens_of(issuer, "shop")
+        await log_out(issuer, tokens)
+        (heard,) = await heard_by(issuer, shop, "shop")
+        assert heard["sub"] == said(tokens["id_token"])["sub"] != said(tokens["access_token"])["sub"]
 
 
 async def test_a58_only_who_took_part_hears(issuer: Issuer) -> None:

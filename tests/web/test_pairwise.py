@@ -14,7 +14,7 @@ from browser import Flow, agreed, answer_of, hidden_fields, submit, to_login
 from httpx2 import Response
 from issuer_in_process import ISSUER, RESOURCE, Issuer, granted, refusal
 
-import identity.wiring
+import identity.wiring.parts
 from identity.oauth.registration.new_client import NewClient
 from identity.outbound.client import Outbound
 from identity.outbound.errors import NotReached
@@ -231,7 +231,7 @@ async def test_a63_a_client_joins_a_sector_only_if_that_lists_its_addresses(
     start_issuer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core section 8.1: the sector is then the host of that document."""
-    monkeypatch.setattr(identity.wiring, "Outbound", Elsewhere)
+    monkeypatch.setattr(identity.wiring.parts, "Outbound", Elsewhere)
     monkeypatch.setattr(Elsewhere, "asked", [])
     sector = "https://sector.example/uris.json"
     lists: dict[str, object] = {"good": [A, B], "one": [A], "object": {"a": A}, "numbers": [1, 2], "text": A + B}
