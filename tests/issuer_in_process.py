@@ -175,11 +175,11 @@ def refusal(response: Response) -> tuple[int, str]:
     return response.status_code, body["error"]
 
 
-def granted(response: Response) -> dict[str, Any]:
+def granted(response: Response, token_type: str = "Bearer") -> dict[str, Any]:
     """The members of a token response, which nobody may store."""
     assert response.status_code == 200, response.text
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["pragma"] == "no-cache"
     body: dict[str, Any] = response.json()
-    assert body["token_type"] == "Bearer"
+    assert body["token_type"] == token_type
     return body

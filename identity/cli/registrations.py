@@ -16,6 +16,7 @@ from identity.cli.output import print_done, print_rows
 from identity.models import Client, Resource, Role
 from identity.oauth.errors import InvalidClientMetadata
 from identity.oauth.registration.client_metadata import ClientMetadata, read_client_file
+from identity.oauth.registration.new_client import NewClient
 from identity.oauth.subjects import PAIRWISE
 from identity.verifier.profile import ACCESS_TOKEN_TYPE, ALGORITHM, ALGORITHMS
 
@@ -73,13 +74,21 @@ def create_client(
     async def work(office: Office) -> str | None:
         fields = {field: value for field, value in said.items() if value is not None}
         new = _described(metadata).client(client_id, **fields)
-        if new.subject_type == PAIRWISE and office.settings.pairwise_key is None:
-            raise AdministrationError("A pairwise client needs IDENTITY_PAIRWISE_KEY, here and at every server.")
+        await _require_servable(office, new)
         return (await office.clients.create(new))[1]
 
     secret = work_in_office(data_dir, work)
     shown = f" Its secret, shown only now: {secret}" if secret else ""
     print_done(f"Registered {client_id}.{shown}", {"client_id": client_id, "client_secret": secret}, as_json)
+
+
+async def _require_servable(office: Office, new: NewClient) -> None:
+    """Raises an error for a client that this installation cannot serve as it stands."""
+    if new.subject_type == PAIRWISE and office.settings.pairwise_key is None:
+        raise AdministrationError("A pairwise client needs IDENTITY_PAIRWISE_KEY, here and at every server.")
+    for algorithm in {new.id_token_signing_alg, new.userinfo_signed_response_alg}.intersection(ALGORITHMS):
+        if algorithm != ALGORITHM:  # No command needs the keys for what always signs.
+            await office.keys.require_signing(algorithm)
 
 
 def _described(path: Path | None) -> ClientMetadata:

@@ -51,3 +51,11 @@ def test_a63_a_pairwise_client_needs_the_key(run: Run, environment: dict[str, st
     assert "must name its sector" in run(*create, fails=True)
     metadata.write_text(json.dumps({**document, "sector": "shop.example"}))
     run(*create)
+
+
+def test_k04_a_client_is_registered_for_an_algorithm_that_some_key_signs_with(run: Run, tmp_path: Path) -> None:
+    """Said now, not by a 503 when the first person signs in."""
+    metadata = tmp_path / "client.json"
+    for member in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
+        metadata.write_text(json.dumps({"redirect_uris": ["https://a.example/cb"], member: "ES256"}))
+        assert "No key signs with ES256" in run("clients", "create", "shop", "--metadata", str(metadata), fails=True)

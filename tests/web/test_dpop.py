@@ -51,10 +51,7 @@ async def refresh(issuer: Issuer, token: str, sent: str | None = "", **fields: A
 
 def bound(response: Response) -> dict[str, Any]:
     """The members of an answer with a bound token."""
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    assert body["token_type"] == "DPoP"
-    return body
+    return granted(response, "DPoP")
 
 
 def unbound(response: Response) -> dict[str, Any]:

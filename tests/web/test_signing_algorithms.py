@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
 import jwt
@@ -22,8 +20,6 @@ from relying_party import claims_of, relying_party
 
 from identity.administration.api_keys import NewApiKey
 from identity.administration.key_compromise import KeyCompromise
-from identity.keyring.folder import KeyFolder
-from identity.keyring.making import first_keyring
 from identity.keyring.states import KeyringError
 from identity.oauth.registration.new_client import NewClient
 from identity.verifier import Verifier
@@ -34,25 +30,6 @@ StartIssuer = Callable[..., AbstractAsyncContextManager[Issuer]]
 REPORTS = "https://reports.example"
 AFTER = "http://127.0.0.1:54321/"
 OTHERS = ("PS256", "ES256", "EdDSA")
-
-
-@pytest.fixture(scope="module")
-def four_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("four") / "keys"
-    asyncio.run(KeyFolder(folder).create(*first_keyring(2048, int(time.time()), ALGORITHMS)))
-    return folder
-
-
-@pytest.fixture
-async def four(start_issuer: StartIssuer, site: Path, four_keys: Path) -> AsyncIterator[Issuer]:
-    """A server that holds keys of all four."""
-    for path in (site / "keys").iterdir():
-        path.unlink()
-    for path in four_keys.iterdir():
-        (site / "keys" / path.name).write_bytes(path.read_bytes())
-        (site / "keys" / path.name).chmod(0o600)
-    async with start_issuer() as issuer:
-        yield issuer
 
 
 async def register(issuer: Issuer, client: str, resource: str) -> None:
