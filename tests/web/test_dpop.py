@@ -13,7 +13,7 @@ import pytest
 from browser import CALLBACK, CLIENT, Flow, answer_of, sign_in
 from client_keys import KeyedClient
 from httpx2 import Response
-from issuer_in_process import ISSUER, ORDERS, RESOURCE, SERVICE, Issuer, dev_settings, refusal, running
+from issuer_in_process import ISSUER, ORDERS, RESOURCE, SERVICE, Issuer, dev_settings, granted, refusal, running
 from joserfc.jwk import ECKey
 from proofs import ALGORITHMS, EC, KEYS, hash_of, proof, thumbprint
 
@@ -55,10 +55,7 @@ def bound(response: Response) -> dict[str, Any]:
 
 
 def unbound(response: Response) -> dict[str, Any]:
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    assert body["token_type"] == "Bearer"
-    return body
+    return granted(response)
 
 
 async def jkt(issuer: Issuer, answer: dict[str, Any]) -> str | None:
