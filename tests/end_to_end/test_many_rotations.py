@@ -199,10 +199,9 @@ async def minting(connect, issuer: str, secret: str, crowds, figures: Figures):
         wire, due = connect(issuer), time.monotonic()
         while not done.is_set():
             if refresh:
-                fields = {"grant_type": "refresh_token", "client_id": "web", "refresh_token": session}
+                answer = await wire.form("/token", grant_type="refresh_token", client_id="web", refresh_token=session)
             else:
-                fields = {"grant_type": "client_credentials", "client_id": "robot", "client_secret": secret} | scope
-            answer = await wire.form("/token", **fields)
+                answer = await wire.form("/token", ("robot", secret), grant_type="client_credentials", **scope)
             figures.statuses[answer.status] += 1
             if answer.status == 503:  # The machine is too busy; the next turn tries again.
                 await asyncio.sleep(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,11 +31,12 @@ class Wire:
         self._host, self._port = parts.hostname, parts.port
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
-    async def form(self, path: str, **fields: str) -> Answer:
-        """POSTs a urlencoded form."""
-        return await self.request(
-            "POST", path, urlencode(fields), {"Content-Type": "application/x-www-form-urlencoded"}
-        )
+    async def form(self, path: str, basic: tuple[str, str] | None = None, **fields: str) -> Answer:
+        """POSTs a urlencoded form, by whom HTTP Basic says."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        if basic is not None:
+            headers["Authorization"] = "Basic " + base64.b64encode(":".join(basic).encode()).decode()
+        return await self.request("POST", path, urlencode(fields), headers)
 
     async def get(self, path: str, token: str | None = None) -> Answer:
         """GETs a path, with a bearer token if there is one."""
