@@ -19,7 +19,7 @@ OURS: dict[str, set[str]] = {
     "identity.checking": {"identity.testing", "identity.verifier.profile"},
     "identity.models": set(),
     "identity.tokens": {"identity.feed.rules", "identity.keyring", "identity.verifier.profile"},
-    "identity.keyring": {"identity.tokens", "identity.verifier.profile"},
+    "identity.keyring": {"identity.tokens", "identity.verifier.jwk", "identity.verifier.profile"},
     "identity.feed": {"identity.verifier.profile", "identity.verifier.rule_columns"},
     "identity.accounts": {"identity.models", "identity.verifier.profile"},
     "identity.oauth": {

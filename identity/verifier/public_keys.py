@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt import PyJWK
-from jwt.exceptions import PyJWTError
-
 from identity.verifier.compact import strict_json_object
+from identity.verifier.jwk import PRIVATE_MEMBERS, load, public_members
 from identity.verifier.profile import (
     ALGORITHM,
     MAX_KEY_ID_CHARACTERS,
     MAX_PUBLISHED_KEYS,
-    MINIMUM_RSA_BITS,
-    RSA_PUBLIC_EXPONENT,
 )
 from identity.verifier.signatures import PublicKey
-
-PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
-
-_ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
-
 
 _OF_TYPE: Final[Mapping[object, tuple[str, ...]]] = {
     ("RSA", None): ("RS256", "PS256"),
@@ -33,11 +20,6 @@ _OF_TYPE: Final[Mapping[object, tuple[str, ...]]] = {
     ("OKP", "Ed25519"): ("EdDSA",),
 }
 """The algorithms of each type of key and curve, first the one that is meant where the JWK names none."""
-
-_MEMBERS: Final = ("kty", "n", "e", "crv", "x", "y")
-
-_ED25519_PRIME: Final = 2**255 - 19
-_ED25519_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 
 
 class UntrustworthyJWKS(ValueError):
@@ -57,7 +39,9 @@ def read_jwks(document: bytes, algorithms: Collection[str] = (ALGORITHM,)) -> di
     keys = {
         kid: PublicKey(algorithm, key)
         for entry in entries
-        if (kid := _usable_kid(entry)) and (algorithm := _algorithm(entry)) in algorithms and (key := _load(entry))
+        if (kid := _usable_kid(entry))
+        and (algorithm := _algorithm(entry)) in algorithms
+        and (key := load(entry, algorithm))
     }
     if not keys:
         raise UntrustworthyJWKS("no usable key")
@@ -70,25 +54,7 @@ def write_jwks(keys: Mapping[str, PublicKey]) -> dict[str, object]:
 
 
 def _entry(kid: str, key: PublicKey) -> dict[str, object]:
-    return {"kid": kid, "use": "sig", "alg": key.algorithm, **_written(key.raw)}
-
-
-def _written(key: RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey) -> dict[str, object]:
-    if isinstance(key, RSAPublicKey):
-        numbers = key.public_numbers()
-        return {"kty": "RSA", "n": _encoded(numbers.n), "e": _encoded(numbers.e)}
-    if isinstance(key, Ed25519PublicKey):
-        return {"kty": "OKP", "crv": "Ed25519", "x": _base64url(key.public_bytes_raw())}
-    point = key.public_numbers()
-    return {"kty": "EC", "crv": "P-256", "x": _base64url(point.x.to_bytes(32)), "y": _base64url(point.y.to_bytes(32))}
-
-
-def _encoded(number: int) -> str:
-    return _base64url(number.to_bytes((number.bit_length() + 7) // 8))
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    return {"kid": kid, "use": "sig", "alg": key.algorithm, **public_members(key.raw)}
 
 
 def _entries(document: bytes) -> list[dict[str, object]]:
@@ -121,46 +87,3 @@ def _algorithm(entry: dict[str, object]) -> str:
     fitting = _OF_TYPE.get((kty, curve), ())
     said = entry.get("alg", fitting[0] if fitting else "")
     return str(said) if said in fitting else ""
-
-
-def _load(entry: dict[str, object]) -> RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | None:
-    members: dict[str, object] = {name: entry[name] for name in _MEMBERS if name in entry}
-    try:
-        key = PyJWK(members, algorithm=_algorithm(entry)).key  # refuses a point that is not on its curve
-    except (PyJWTError, ValueError, TypeError):
-        return None
-    if isinstance(key, RSAPublicKey):
-        return key if is_strong(key) else None
-    if isinstance(key, EllipticCurvePublicKey):
-        return key if isinstance(key.curve, SECP256R1) else None
-    return key if isinstance(key, Ed25519PublicKey) and not has_low_order(key.public_bytes_raw()) else None
-
-
-def is_strong(key: RSAPublicKey) -> bool:
-    """Tells whether an RSA key is long enough, with an exponent and a modulus that nobody knows to be weak (V10)."""
-    numbers = key.public_numbers()
-    return (
-        key.key_size >= MINIMUM_RSA_BITS
-        and numbers.e >= RSA_PUBLIC_EXPONENT
-        and numbers.e % 2 == 1
-        and not has_roca_fingerprint(numbers.n)
-    )
-
-
-def has_low_order(point: bytes) -> bool:
-    """Tells whether a point of Ed25519 has an order of at most 8, or is written in a way of its own: everybody can sign with
-    such a key (RFC 8032 section 5.1.3; "Taming the many EdDSAs", 2020)."""
-    y = int.from_bytes(point, "little") & (2**255 - 1)
-    order_8 = (_ED25519_ORDER_8, _ED25519_PRIME - _ED25519_ORDER_8)
-    return y >= _ED25519_PRIME or y in (0, 1, _ED25519_PRIME - 1, *order_8)
-
-
-def has_roca_fingerprint(modulus: int) -> bool:
-    """Tells whether a modulus looks made by the broken generator of CVE-2017-15361 (false alarms: about 1 in 10^8).
-
-    Its primes are k*M + 65537^a mod M, so modulo every small prime the modulus is a power of 65537.
-    """
-    return all(
-        any(pow(RSA_PUBLIC_EXPONENT, power, prime) == modulus % prime for power in range(prime - 1))
-        for prime in _ROCA_PRIMES
-    )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from jwt.algorithms import Algorithm, get_default_algorithms
-from jwt.exceptions import PyJWTError
 
-from identity.verifier.public_keys import PRIVATE_MEMBERS, is_strong
+from identity.verifier.jwk import PRIVATE_MEMBERS, PublicKeyMaterial, load, public_members, thumbprint
+from identity.verifier.signatures import PublicKey
 
 _MEMBERS: Final = {
     "ES256": ("crv", "kty", "x", "y"),
@@ -24,16 +19,13 @@ _MEMBERS: Final = {
     "EdDSA": ("crv", "kty", "x"),
     "Ed25519": ("crv", "kty", "x"),
 }
-"""The members that make up a key for each algorithm, in the order of RFC 7638 section 3.2."""
+"""The members that make up a key for each algorithm."""
 
 SIGNATURE_ALGORITHMS: Final = tuple(_MEMBERS)
 """What clients may sign with: asymmetric, with keys that are strong enough, and nothing that a key could be confused by."""
 
-_KNOWN: Final = get_default_algorithms()
-_ALGORITHMS: Final[Mapping[str, Algorithm]] = {
-    name: _KNOWN["EdDSA" if name == "Ed25519" else name] for name in _MEMBERS
-}
-"""`Ed25519` is what RFC 9864 calls `EdDSA` with the one curve that is taken here."""
+_NAMES: Final = {"Ed25519": "EdDSA"}
+"""The same algorithm by the name that RFC 9864 gave it."""
 
 _MAX_RSA_BITS: Final = 4096
 _MAX_EXPONENT_BITS: Final = 32
@@ -50,11 +42,15 @@ class SignatureKey:
 
     algorithm: str
     thumbprint: str
-    _key: Any = field(repr=False)
+    _key: PublicKey = field(repr=False)
 
     def verifies(self, signature: bytes, signing_input: bytes) -> bool:
         """Tells whether the holder of the private key signed this."""
-        return bool(_ALGORITHMS[self.algorithm].verify(signing_input, self._key, signature))
+        try:
+            self._key.verify(signature, signing_input)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def read_signature_key(jwk: Mapping[str, object], algorithm: str) -> SignatureKey:
@@ -67,14 +63,12 @@ def read_signature_key(jwk: Mapping[str, object], algorithm: str) -> SignatureKe
     members = {name: jwk.get(name) for name in _MEMBERS[algorithm]}
     if not all(isinstance(value, str) and value.isascii() for value in members.values()):
         raise UnusableKey("the key lacks a member")
-    try:
-        key = _ALGORITHMS[algorithm].from_jwk(members)
-    except (PyJWTError, ValueError, TypeError):
-        raise UnusableKey("the key is malformed") from None
-    if _written(key) != members:
-        raise UnusableKey("the key is weak, of another type, or not spelt as it should be")
-    canonical = json.dumps(members, separators=(",", ":"))
-    return SignatureKey(algorithm, _base64url(hashlib.sha256(canonical.encode()).digest()), key)
+    name = _NAMES.get(algorithm, algorithm)
+    key = load(members, name)
+    # Two spellings would be two thumbprints of the same key.
+    if key is None or _costs_too_much(key) or public_members(key) != members:
+        raise UnusableKey("the key is malformed, weak, of another type, or not spelt as it should be")
+    return SignatureKey(algorithm, thumbprint(public_members(key)), PublicKey(name, key))
 
 
 def _may_verify(jwk: Mapping[str, object]) -> bool:
@@ -82,23 +76,7 @@ def _may_verify(jwk: Mapping[str, object]) -> bool:
     return isinstance(operations, list) and "verify" in operations
 
 
-def _written(key: object) -> dict[str, str]:
-    """Returns the one spelling of a key that is good enough; two spellings would be two thumbprints of the same key."""
-    if isinstance(key, EllipticCurvePublicKey) and isinstance(key.curve, SECP256R1):
-        point = key.public_numbers()
-        return {"crv": "P-256", "kty": "EC", "x": _number(point.x, 32), "y": _number(point.y, 32)}
-    if isinstance(key, Ed25519PublicKey):
-        return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes_raw())}
-    if isinstance(key, RSAPublicKey) and key.key_size <= _MAX_RSA_BITS and is_strong(key):
-        numbers = key.public_numbers()
-        if numbers.e.bit_length() <= _MAX_EXPONENT_BITS:
-            return {"e": _number(numbers.e), "kty": "RSA", "n": _number(numbers.n)}
-    return {}
-
-
-def _number(value: int, size: int = 0) -> str:
-    return _base64url(value.to_bytes(size or (value.bit_length() + 7) // 8))
-
-
-def _base64url(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+def _costs_too_much(key: PublicKeyMaterial) -> bool:
+    return isinstance(key, RSAPublicKey) and (
+        key.key_size > _MAX_RSA_BITS or key.public_numbers().e.bit_length() > _MAX_EXPONENT_BITS
+    )

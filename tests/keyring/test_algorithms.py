@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from identity.keyring.algorithms import SIGNING
 from identity.keyring.document import read_keyring, write_keyring
 from identity.keyring.making import first_keyring, new_signing_key
-from identity.keyring.public_keys import is_private_half, public_jwk, published_key, thumbprint
+from identity.keyring.public_keys import is_private_half, public_jwk, published_key
 from identity.keyring.publication import Readiness, TooEarlyError
 from identity.keyring.signers import PublishedKeys, Signer
 from identity.keyring.states import Keyring, KeyringError, KeyState, RefreshKeyRecord, SigningKeyRecord
+from identity.verifier.jwk import thumbprint
 from identity.verifier.profile import ALGORITHMS, MAX_PUBLISHED_KEYS
 from identity.verifier.public_keys import read_jwks
 

@@ -14,8 +14,8 @@ from key_places import MASTER_TEXT, NOW, Somewhere, begin, promoted, rotate, rot
 from identity.keyring.live import NoSignerError, load_keys
 from identity.keyring.making import first_keyring, new_signing_key
 from identity.keyring.place import KeyPlace, KeyringConflictError, PrivateKeys
-from identity.keyring.public_keys import thumbprint
 from identity.keyring.states import KeyringError, KeyState
+from identity.verifier.jwk import thumbprint
 from identity.verifier.profile import ALGORITHMS
 
 CHANGES = 15

@@ -7,9 +7,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from identity.keyring.public_keys import public_jwk, published_key, thumbprint
+from identity.keyring.public_keys import public_jwk, published_key
 from identity.keyring.signers import PublishedKeys, RefreshAuthenticator, Signer
 from identity.verifier import profile
+from identity.verifier.jwk import thumbprint
 from identity.verifier.public_keys import read_jwks
 
 RFC_7638_EXAMPLE = {

@@ -19,8 +19,9 @@ from fake_issuer import JWKS, METADATA, FakeIssuer, Reply, b64, compact_json, ru
 from jwt.algorithms import get_default_algorithms
 
 from identity.verifier import InvalidToken, Refusal, Verifier
+from identity.verifier.jwk import has_low_order
 from identity.verifier.profile import ALGORITHMS
-from identity.verifier.public_keys import UntrustworthyJWKS, has_low_order, read_jwks, write_jwks
+from identity.verifier.public_keys import UntrustworthyJWKS, read_jwks, write_jwks
 from identity.verifier.snapshot import KnownKeys, Snapshot, read_snapshot, write_snapshot
 
 Make = Callable[..., Verifier]

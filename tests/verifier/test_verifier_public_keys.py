@@ -9,7 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers, generate_private_key
 from fake_issuer import SigningKey, number
 
-from identity.verifier.public_keys import UntrustworthyJWKS, has_roca_fingerprint, read_jwks
+from identity.verifier.jwk import has_roca_fingerprint
+from identity.verifier.public_keys import UntrustworthyJWKS, read_jwks
 from identity.verifier.signatures import PublicKey
 
 
