@@ -16,8 +16,8 @@ import pytest
 from browser import CALLBACK, Flow, redeem, sign_in
 from dev_process import free_ports
 from httpx2 import AsyncClient, Response
+from logout_hearer import PATH, RelyingParty, claims_of, relying_party
 from production import PASSWORD, Production
-from relying_party import PATH, RelyingParty, claims_of, relying_party
 from strangers import certificate
 
 CLIENT = "shop"

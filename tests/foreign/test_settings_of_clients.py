@@ -13,7 +13,7 @@ import pytest
 import yaml
 from client_pages import APP, ISSUER, Section, page, sections
 
-from identity.oauth.metadata import metadata
+from identity.oauth.metadata import Enabled, metadata
 from identity.oauth.redirect_uris import problem_with
 
 HERE = Path(__file__).parent
@@ -89,7 +89,11 @@ def test_a_client_is_registered_as_its_settings_say(name: str, title: str, read)
 @pytest.mark.parametrize("name", ["clients.md", "clients-spring.md"])
 def test_every_address_of_the_issuer_is_one_that_discovery_names(name: str) -> None:
     found = set(re.findall(rf"{re.escape(ISSUER)}[\w/.-]*", page(name).text.replace("${issuer}", ISSUER)))
-    known = {ISSUER, f"{ISSUER}/.well-known/openid-configuration", *map(str, metadata(ISSUER, [], []).values())}
+    known = {
+        ISSUER,
+        f"{ISSUER}/.well-known/openid-configuration",
+        *map(str, metadata(ISSUER, Enabled([], [], [])).values()),
+    }
     assert {url.rstrip(".") for url in found} <= known
 
 

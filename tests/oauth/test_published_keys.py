@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from client_keys import KeyedClient
 
-from identity.administration.errors import AdministrationError
+from identity.oauth.errors import InvalidClientMetadata
 from identity.oauth.published_keys import PublishedClientKeys
 from identity.oauth.registration.new_client import NewClient
 from identity.oauth.registry import RegisteredClient
@@ -112,5 +112,5 @@ def test_a15_such_an_address_is_https() -> None:
     new = NewClient(
         "remote", ["client_credentials"], authentication_method="private_key_jwt", jwks_uri="http://a.example"
     )
-    with pytest.raises(AdministrationError, match="not an https URL"):
+    with pytest.raises(InvalidClientMetadata, match="not an https URL"):
         new.completed()

@@ -11,7 +11,7 @@ import jwt
 import pytest
 from browser import CALLBACK, Flow, answer_of, redeem, sign_in
 from issuer_in_process import ISSUER, RESOURCE, Issuer, granted
-from relying_party import RelyingParty, claims_of, relying_party
+from logout_hearer import RelyingParty, claims_of, relying_party
 from sqlmodel import select
 
 from identity.administration.revocation import OperatorRevocation

@@ -8,7 +8,7 @@ import pytest
 from browser import CALLBACK, CLIENT, Flow, answer_of, redeem, sign_in
 from httpx2 import Response
 from issuer_in_process import ISSUER, Issuer, granted, refusal
-from relying_party import relying_party
+from logout_hearer import relying_party
 from sqlmodel import select
 from test_backchannel_logout import heard_by, register, said, settled, tokens_of
 from test_dpop import access, ask

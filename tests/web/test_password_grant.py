@@ -49,13 +49,27 @@ async def test_an_access_token_says_what_rfc_9068_asks_and_nothing_else(issuer: 
     claims = await issuer.claims(body["access_token"])
     header = jwt.get_unverified_header(body["access_token"])
     assert header == {"alg": "RS256", "typ": "at+jwt", "kid": header["kid"]}
-    expected = {"iss", "sub", "aud", "client_id", "iat", "exp", "jti", "scope", "rev", "grant_id", "auth_time", "amr"}
+    expected = {
+        "iss",
+        "sub",
+        "aud",
+        "client_id",
+        "iat",
+        "exp",
+        "jti",
+        "scope",
+        "rev",
+        "grant_id",
+        "auth_time",
+        "acr",
+        "amr",
+    }
     assert set(claims) == expected
     assert claims["iss"] == ISSUER
     assert claims["aud"] == ORDERS
     assert claims["client_id"] == "demo"
     assert claims["scope"] == "orders:read"
-    assert claims["amr"] == ["pwd"]
+    assert (claims["acr"], claims["amr"]) == ("urn:identity:acr:1fa", ["pwd"])
     assert claims["exp"] - claims["iat"] == body["expires_in"] <= 900
     assert before <= claims["auth_time"] <= claims["iat"] <= time.time()
     assert claims["sub"]

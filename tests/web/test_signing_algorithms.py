@@ -16,7 +16,7 @@ from browser import CALLBACK, Flow, answer_of, redeem, sign_in
 from issuer_in_process import ISSUER, Issuer, granted, refusal
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet as JoserfcKeySet
-from relying_party import claims_of, relying_party
+from logout_hearer import claims_of, relying_party
 
 from identity.administration.api_keys import NewApiKey
 from identity.administration.key_compromise import KeyCompromise
