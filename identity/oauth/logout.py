@@ -40,8 +40,12 @@ class Logout:
         """Returns what the request comes to. What is doubtful about it is left out: it is asked about, and leads nowhere."""
         hint = self.hints.read(sent.get("id_token_hint") or "")
         client = await self._client(sent, hint)
+        is_meant = hint is not None and session is not None and await self._means(hint, session)
         back = _back(sent, client) if hint is not None else None
-        is_certain = hint is not None and client is not None and (session is None or await self._means(hint, session))
+        if client is not None and client.is_dynamic and not is_meant:
+            # Anybody registers one, and has a hint of it: with a link to us it would lead everybody to its address (A13).
+            back = None
+        is_certain = hint is not None and client is not None and (session is None or is_meant)
         return LogoutDecision(is_certain, back, client)
 
     async def end(self, session: LoginSession, address: str) -> None:
