@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -37,6 +38,7 @@ class PublishedClientKeys:
     outbound: Outbound
     clock: Callable[[], float] = time.monotonic
     _fetched: OrderedDict[str, _Fetched] = field(default_factory=OrderedDict)
+    _fetching: dict[str, asyncio.Task[tuple[ClientKey, ...]]] = field(default_factory=dict)
 
     async def of(self, client: RegisteredClient, kid: object = None) -> tuple[ClientKey, ...]:
         """Returns the keys that the client signs with. A `kid` that is not among them has them looked for again, seldom; keys
@@ -46,11 +48,21 @@ class PublishedClientKeys:
         known, now = self._fetched.get(client.jwks_uri), self.clock()
         if known is not None and now - known.at < (_SECONDS if _holds(known, kid) else _COOLDOWN):
             return known.keys
+        # One for all who wait, and nobody else's when one of them leaves: each could have us ask a stranger once more.
+        fetching = self._fetching.get(client.jwks_uri)
+        if fetching is None:
+            fetching = self._fetching[client.jwks_uri] = asyncio.create_task(self._fetch(client.jwks_uri))
+        return await asyncio.shield(fetching)
+
+    async def _fetch(self, uri: str) -> tuple[ClientKey, ...]:
+        known, now = self._fetched.get(uri), self.clock()
         try:
-            keys = read_client_keys(_entries(await self.outbound.get_json(client.jwks_uri, _MOST_BYTES, _PATIENCE)))
+            keys = read_client_keys(_entries(await self.outbound.get_json(uri, _MOST_BYTES, _PATIENCE)))
         except (OutboundError, ClientKeyError):
             keys = known.keys if known else ()
-        self._remember(client.jwks_uri, _Fetched(keys, now))
+        finally:
+            del self._fetching[uri]
+        self._remember(uri, _Fetched(keys, now))
         return keys
 
     def _remember(self, uri: str, fetched: _Fetched) -> None:
@@ -68,4 +80,4 @@ def _entries(document: object) -> list[Mapping[str, object]]:
 
 
 def _holds(fetched: _Fetched, kid: object) -> bool:
-    return kid is None or any(key.kid == kid for key in fetched.keys)
+    return any(kid in (None, key.kid) for key in fetched.keys)
