@@ -79,7 +79,8 @@ def _parts(token: str) -> tuple[Mapping[str, object], Mapping[str, object], byte
 
 
 def _time(claims: Mapping[str, object], name: str) -> float | None:
+    """Returns it as it is: an integer may have more digits than a float can hold, and is compared all the same."""
     value = claims.get(name)
     if value is not None and value.__class__ not in (int, float):  # A bool has another class.
         raise ClientJwtError(f"{name} is malformed")
-    return float(value) if isinstance(value, int | float) else None
+    return value if isinstance(value, int | float) else None
