@@ -68,7 +68,7 @@ def _read(value: bytes) -> ClientCertificate | None:
     try:
         certificate = _certificate(value)
         subject = certificate.subject.rfc4514_string()
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         return None
     digest = sha256(certificate.public_bytes(Encoding.DER)).digest()
     return ClientCertificate(subject, urlsafe_b64encode(digest).rstrip(b"=").decode())
