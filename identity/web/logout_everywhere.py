@@ -18,6 +18,6 @@ class LogoutEverywhereEndpoint:
 
     async def log_out(self, request: Request) -> Response:
         """Ends everything the person of the token has; when it answers, every server of the issuer refuses it."""
-        access = await read_access_request(request)
+        access = await read_access_request(request, self._services.certificate_of(request))
         await self._services.logout_everywhere.end(access, self._services.address.of(request))
         return Response(b"{}", 200, NO_STORE, "application/json")
