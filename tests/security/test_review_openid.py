@@ -12,7 +12,7 @@ from typing import Any
 
 import jwt
 import pytest
-from browser import Flow, agreed, answer_of, redeem, submit, to_login
+from browser import Flow, agreed, answer_of, hidden_fields, redeem, submit, to_login
 from certificates import Holder
 from client_keys import KeyedClient, by_hand
 from issuer_in_process import Issuer, granted, refusal
@@ -165,3 +165,26 @@ async def test_u07_a_person_signs_out_everywhere_with_a_token_bound_to_a_certifi
         headers = {"Authorization": f"Bearer {tokens['access_token']}"}
         assert (await issuer.http.post("/logout/everywhere", headers=headers)).status_code == 401
         assert (await issuer.http.post("/logout/everywhere", headers={**headers, **held})).status_code == 200
+
+
+async def test_i2_a_code_of_an_ended_login_begins_nothing_that_outlives_it(issuer: Issuer) -> None:
+    """F12, A48: also at a server that has not read the rule yet. Nobody would ever ask about the login again."""
+    follower = issuer.app.state.follower
+    read_after = follower._stream.read_after
+
+    async def late(*sent: Any) -> Any:
+        rules = await read_after(*sent)
+        await asyncio.sleep(0.5)
+        return rules
+
+    flow = Flow()
+    follower._stream.read_after = late
+    try:
+        page = await to_login(issuer, flow, scope="openid offline_access")
+        code = answer_of(await agreed(issuer, await submit(issuer, page)))["code"]
+        await asyncio.sleep(0.6)
+        asks = await issuer.http.get("/logout")
+        assert (await issuer.http.post("/logout/confirm", data=hidden_fields(asks))).status_code == 200
+        assert refusal(await redeem(issuer, flow, code)) == (400, "invalid_grant")
+    finally:
+        follower._stream.read_after = read_after

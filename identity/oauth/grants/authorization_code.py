@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from identity.feed.follower import Follower
+from identity.feed.picture import Picture
 from identity.keyring.live import LiveKeys
 from identity.models import AuditEvent
 from identity.oauth.authorization.codes import CodeGrant, Codes, Redemption
@@ -60,16 +61,21 @@ class AuthorizationCodeGrant:
         if not _proves(request.code_verifier, grant.challenge):
             await self.codes.count_wrong_verifier(request.code)
             raise _refused("wrong verifier", grant.family)
-        family, login = (
-            grant.family,
-            grant.family.session_id,
-        )  # Whatever is to outlive it, it is there when that begins.
-        require_alive(family, login, await self.follower.knowing(family.revision), _refused)
+        # Whatever is to outlive the login, that is there when it begins.
+        family, login = grant.family, grant.family.session_id
+        require_alive(family, login, await self._picture(family), _refused)
         standing = await standing_of(family, login, asked.client, self.registry, _refused)
         scopes = tuple(scope for scope in grant.family.scopes if scope in standing.allowed)
         if asked.session_confirmation is not None:
             grant = replace(grant, family=replace(grant.family, confirmation=asked.session_confirmation))
         return Prepared(grant, cut_by_roles(scopes, (), standing.person), standing)
+
+    async def _picture(self, family: Family) -> Picture:
+        """What outlives the login is never asked about it again: so nobody may have been told that it is over (I2). Everything
+        else ends with it, however late this server hears."""
+        if family.login != family.session_id:
+            return await self.follower.up_to_date()
+        return await self.follower.knowing(family.revision)
 
     async def carry_out(self, asked: Asked, prepared: Prepared) -> Authorization:
         """Uses the code up, and begins the session in the same step. A code that was used before ends what it gave then."""
