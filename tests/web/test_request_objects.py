@@ -94,6 +94,7 @@ async def test_what_stands_beside_a_signed_request_cannot_say_otherwise(issuer: 
         {"request": "x"},
         {"request_uri": "urn:x"},
         {"state": True},
+        {"sub": SIGNER},
     ],
     ids=str,
 )

@@ -53,6 +53,8 @@ class RequestObjects:
             raise ClientJwtError("for another audience")
         if not claims.get("iss") == claims.get("client_id") == client.client_id:
             raise ClientJwtError("of another client")
+        if claims.get("sub") == client.client_id:  # It would prove who asks, too: whoever saw it could (RFC 9101 10.8).
+            raise ClientJwtError("an assertion")
         if "request" in claims or "request_uri" in claims:
             raise ClientJwtError("a request in a request")
         return claims

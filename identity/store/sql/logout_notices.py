@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, update
+from sqlalchemy import ColumnElement, delete, func, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col, select
 
@@ -41,10 +41,12 @@ class SqlLogoutNotices:
         self._database = database
 
     async def clients(self, now: int, most: int, besides: Collection[str]) -> Sequence[str]:
-        """Reads, and locks nothing: nearly always there is nobody."""
-        query = select(LogoutNotice.client_id).where(_due(now), col(LogoutNotice.client_id).not_in(list(besides)))
+        """Reads, and locks nothing: nearly always there is nobody. Who waits longest comes first, so that many who hang do not
+        keep the others waiting."""
+        client_id = col(LogoutNotice.client_id)
+        due = select(client_id).where(_due(now), client_id.not_in(list(besides))).group_by(client_id)
         async with self._database.read() as session:
-            return (await session.scalars(query.distinct().limit(most))).all()
+            return (await session.scalars(due.order_by(func.min(col(LogoutNotice.due_at))).limit(most))).all()
 
     async def claim(self, client_id: str, now: int, until: int) -> LogoutNotice | None:
         """Locks one that nobody else has locked, and marks it before the lock is gone."""
