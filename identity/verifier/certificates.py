@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from base64 import b64decode, urlsafe_b64encode
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+
+from identity.verifier.jwk import base64url
 
 _MAX_BYTES: Final = 16 * 1024
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -71,7 +73,7 @@ def _read(value: bytes) -> ClientCertificate | None:
     except (ValueError, x509.InvalidVersion):
         return None
     digest = sha256(certificate.public_bytes(Encoding.DER)).digest()
-    return ClientCertificate(subject, urlsafe_b64encode(digest).rstrip(b"=").decode())
+    return ClientCertificate(subject, base64url(digest))
 
 
 def _certificate(value: bytes) -> x509.Certificate:

@@ -19,7 +19,6 @@ That it was not used before is for a store to say (section 11.1): `Proof.name` i
 from __future__ import annotations
 
 import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,6 +26,7 @@ from typing import Final
 from identity.verifier.addresses import normal_form
 from identity.verifier.compact import FORBIDDEN_HEADERS, read_header, split, strict_json_object, to_bytes
 from identity.verifier.errors import InvalidProof, InvalidToken
+from identity.verifier.jwk import base64url
 from identity.verifier.signature_keys import SIGNATURE_ALGORITHMS, SignatureKey, UnusableKey, read_signature_key
 
 PROOF_TYPE: Final = "dpop+jwt"
@@ -96,7 +96,7 @@ def read_proof(sent: Sequence[str], request: ProvenRequest, now: float) -> Proof
 def token_hash(access_token: str) -> str:
     """Returns the `ath` of an access token (RFC 9449 section 4.2)."""
     digest = hashlib.sha256(access_token.encode("utf-8", "surrogatepass")).digest()
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return base64url(digest)
 
 
 def _key_of(header: dict[str, object]) -> SignatureKey:

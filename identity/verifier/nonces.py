@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hmac
 import re
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from identity.verifier.errors import NonceWanted
+from identity.verifier.jwk import base64url
 
 WINDOW_SECONDS: Final = 120
 """How long the same nonce is handed out. It is taken for one window longer, and one earlier where clocks differ."""
@@ -43,7 +43,7 @@ class SecretNonceKey:
     def mac(self, message: str) -> str:
         """Returns the message's MAC."""
         digest = hmac.digest(self.secret, message.encode(), "sha256")
-        return urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return base64url(digest)
 
     def is_authentic(self, message: str, mac: str) -> bool:
         """Tells whether a holder of the secret made this MAC."""
